@@ -51,7 +51,9 @@ class Channel(Model):
     jitter: Number = Field("0", validate_default=True)
     decrease: Literal["reset", "net"] = "reset"
     max_rate: Amount | None = None
-    max_gap: Duration | None = Field(None, description="counter: longer is estimated (default none); rate: longer is unknown (default 15m)")
+    max_gap: Duration | None = Field(
+        None, description="counter: longer is estimated (default none); rate: longer is unknown (default 15m)"
+    )
     between: Literal["linear", "previous"] = "linear"
     direction: Literal["net", "import", "export"] = "net"
     min: Amount | None = None

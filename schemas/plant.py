@@ -6,9 +6,9 @@ from typing import Literal
 from pydantic import Field
 
 from schemas.feed import Feed
-from schemas.tables import Budget, Contract, Conversion, OwnFactor, Price, Rule
 from schemas.scalars import Duration, Id, Model, Name, Percent, Text
 from schemas.source import MeterRow, Source, VirtualMeter
+from schemas.tables import Budget, Contract, Conversion, OwnFactor, Price, Rule
 
 
 class Share(Model):

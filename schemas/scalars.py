@@ -19,7 +19,7 @@ class Model(BaseModel):
 
 def _text(value: Any) -> Any:
     if isinstance(value, (bool, int, float)):
-        raise ValueError(f"is a {type(value).__name__}, must be text: quote it, like \"{value}\"")
+        raise ValueError(f'is a {type(value).__name__}, must be text: quote it, like "{value}"')
     return value
 
 

@@ -77,5 +77,3 @@ class VirtualMeter(Model):
     meter: Text
     unit: Text
     is_: Text = Field(alias="is")
-
-

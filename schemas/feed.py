@@ -1,10 +1,12 @@
 """feeds/*.yaml: how to read a family of topics."""
 
-from typing import Any, Literal
+from datetime import timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from schemas.scalars import Amount, Duration, Id, Model, Name, Number, Text
+from schemas.scalars import LIST, MAP, TEXT, Amount, Duration, Flag, Id, Model, Name, Number, Percent, Text, forms
 
 Kind = Literal["counter", "rate", "amount", "level"]
 
@@ -28,67 +30,89 @@ class PeriodRule(Model):
 class UnitRule(Model):
     """A unit read from the payload."""
 
-    path: Text
-    allow: tuple[Text, ...]
+    path: Text = Field(description="path of the unit in the payload")
+    allow: tuple[Text, ...] = Field(min_length=1, description="the units that may stand there, all of one dimension")
 
 
 class QualityRule(Model):
+    """Which readings are good: every other value at the path marks the reading suspect."""
+
     path: Text
-    good: tuple[Any, ...] = Field(description="values that mean good; every other value marks the reading suspect")
+    good: tuple[Any, ...] = Field(min_length=1, description="values that mean good")
+
+
+Unit = Annotated[Annotated[Text, TEXT] | Annotated[UnitRule, MAP], forms("a unit like kWh", "a map with path and allow")]
+Period = Annotated[Annotated[Duration, TEXT] | Annotated[PeriodRule, MAP], forms("a length like 15m", "a map with from and to")]
+ObservedAt = Annotated[
+    Annotated[Literal["received_at"], TEXT] | Annotated[TimeRule, MAP], forms("received_at", "a map with path and format")
+]
+Decoder = Annotated[
+    Annotated[Text, TEXT] | Annotated[tuple[Text, ...], LIST], forms("a decoder", "a list of decoders, like [gzip, json]")
+]
 
 
 class Channel(Model):
-    channel: Name
-    value: Text | None = Field(None, description="path of the value; preset decoders: the name they give")
-    unit: Text | UnitRule | None = None
-    kind: Kind | None = Field(None, description="default: the preset's, else level")
-    drop: bool = Field(False, description="leave this channel of a preset decoder out")
-    scale: Number = Field("1", validate_default=True, description="the stated value is multiplied by this")
-    where: dict[str, Any] = Field({}, description="paths and the values they must have")
-    event: Text | None = Field(None, description="path of the event id of an amount")
-    period: Duration | PeriodRule | None = Field(None, description="an amount's period: a length before observed_at, or paths")
-    rollover_at: Number | None = None
-    jitter: Number = Field("0", validate_default=True)
-    decrease: Literal["reset", "net"] = "reset"
-    max_rate: Amount | None = None
-    max_gap: Duration | None = Field(
-        None, description="counter: longer is estimated (default none); rate: longer is unknown (default 15m)"
+    """One kind of value that a feed gives: where it stands, its unit and how it behaves."""
+
+    channel: Name = Field(description="name of the channel: the part of a meter after its last colon")
+    value: Text | None = Field(None, description="path of the value; csv: the column; preset decoders: the name they give")
+    unit: Unit | None = Field(None, description="unit of the value, like kWh; or where the payload states it")
+    kind: Kind | None = Field(
+        None, description="counter (ever rising total), rate (power, flow), amount (of an event or period), level; default: level"
     )
-    between: Literal["linear", "previous"] = "linear"
-    direction: Literal["net", "import", "export"] = "net"
-    min: Amount | None = None
-    max: Amount | None = None
-    accuracy: Text | None = Field(None, description="95 % half width of the meter, like 1%")
+    drop: Flag = Field(False, description="leave this channel of a preset decoder out")
+    scale: Number = Field(default=Decimal(1), description="the stated value is multiplied by this")
+    where: dict[str, Any] = Field({}, description="paths and the values they must have for this channel to be read")
+    event: Text | None = Field(None, description="path of the event id of an amount: the same id is counted once")
+    period: Period | None = Field(None, description="an amount's period: a length before observed_at, or paths")
+    rollover_at: Number | None = Field(None, description="counter: the value at which it starts again at 0")
+    jitter: Number = Field(default=Decimal(0), description="counter: a fall up to this is no reset")
+    decrease: Literal["reset", "net"] = Field("reset", description="counter: what a fall means (net: a two-way meter)")
+    max_rate: Amount | None = Field(None, description="counter: faster than this is no measurement, like 3 MW")
+    max_gap: Duration | None = Field(
+        None, description="counter: a longer gap is estimated (default none); rate: a longer gap is unknown (default 15m)"
+    )
+    between: Literal["linear", "previous"] = Field("linear", description="rate: how it runs between two readings")
+    direction: Literal["net", "import", "export"] = Field("net", description="rate: which sign counts")
+    min: Amount | None = Field(None, description="a lower reading is quarantined")
+    max: Amount | None = Field(None, description="a higher reading is quarantined")
+    accuracy: Percent | None = Field(None, description="95 % half width of the meter, like 1%")
     quality: QualityRule | None = None
 
 
 class Accept(Model):
-    behind: Duration = Field("400d", validate_default=True)  # type: ignore[assignment]
-    ahead: Duration = Field("10m", validate_default=True)  # type: ignore[assignment]
+    """How far a time stamp may stand from the message's arrival."""
+
+    behind: Duration = timedelta(days=400)
+    ahead: Duration = timedelta(minutes=10)
 
 
 class Csv(Model):
-    delimiter: Text = ","
+    """The dialect of csv payloads."""
+
+    delimiter: Text = Field(",", min_length=1, max_length=1)
     decimal: Literal[".", ","] = "."
-    header: bool = True
-    columns: tuple[Text, ...] | None = None
+    header: Flag = Field(True, description="whether the first line names the columns")
+    columns: tuple[Text, ...] | None = Field(None, description="names of the columns; needed without a header")
     encoding: Text = "utf-8"
 
 
 class Feed(Model):
+    """How to read a family of topics: topic, decoder, time stamp, channels."""
+
     feed: Id
     topic: Text | None = Field(None, description="topic filter with {captures}, + and #; preset decoders have a default")
-    decoder: Text | tuple[Text, ...] = Field(description="a decoder or a chain of them")
-    broker: Id | None = None
-    site: Id | None = None
-    observed_at: Literal["received_at"] | TimeRule | None = None
+    decoder: Decoder = Field(description="a decoder, or a chain of them like [gzip, json]")
+    broker: Id | None = Field(None, description="default: the plant's first broker")
+    site: Id | None = Field(None, description="where neither topic nor meters table says it")
+    observed_at: ObservedAt | None = Field(None, description="default: the decoder's own time, else received_at")
     device: Text | None = Field(None, description="{capture} or a path into the payload; default {device} if captured")
     meter: Text | None = Field(None, description="pattern of the meter before :channel; default {site}/{device}")
-    meters: Literal["table"] | None = None
+    meters: Literal["table"] | None = Field(None, description="table: meters/*.csv names the meter of each device")
     unlisted: Text = Field("quarantine", description="with meters: table: quarantine, or a meter pattern")
     accept: Accept = Accept()
-    skip: tuple[Text, ...] = ()
-    each: Text | None = None
+    skip: tuple[Text, ...] = Field((), description="topic filters of messages that are no readings: LWT, keep-alives")
+    each: Text | None = Field(None, description="path of an array: each element is one set of readings, paths start with @")
     csv: Csv | None = None
     quality: QualityRule | None = None
     channels: tuple[Channel, ...] = ()

@@ -4,11 +4,12 @@ Each type parses the text an operator writes and refuses what it cannot read, na
 """
 
 import re
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, PlainSerializer, Strict, Tag
+from pydantic_core import PydanticCustomError
 
 
 class Model(BaseModel):
@@ -17,36 +18,44 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
+def refuse(problem: str, remedy: str) -> PydanticCustomError:
+    """An error of a written value: what is wrong, and what to do."""
+    return PydanticCustomError("plant", "{problem}: {remedy}", {"problem": problem, "remedy": remedy})
+
+
 def _text(value: Any) -> Any:
-    if isinstance(value, (bool, int, float)):
-        raise ValueError(f'is a {type(value).__name__}, must be text: quote it, like "{value}"')
+    if isinstance(value, (bool, int, float, Decimal)):
+        kind = "true/false value" if isinstance(value, bool) else "number"
+        raise PydanticCustomError("quote", "is a {kind} but must be text: quote it", {"kind": kind, "value": str(value)})
     return value
 
 
-def _pattern(pattern: str, allowed: str) -> Any:
+def _pattern(pattern: str, allowed: str) -> BeforeValidator:
     def check(value: Any) -> Any:
         value = _text(value)
         if isinstance(value, str) and not re.fullmatch(pattern, value):
-            raise ValueError(f"{value!r} is not allowed here: use {allowed}")
+            raise refuse(f"{value!r} is not allowed here", f"use {allowed}")
         return value
 
-    return BeforeValidator(check)
+    return BeforeValidator(check, json_schema_input_type=str)
 
 
-Text = Annotated[str, BeforeValidator(_text)]
+Text = Annotated[str, BeforeValidator(_text, json_schema_input_type=str)]
 Id = Annotated[str, _pattern(r"[a-z0-9][a-z0-9-]*", "lower-case letters, digits and '-'")]
 Name = Annotated[str, _pattern(r"[a-z0-9_]+", "lower-case letters, digits and '_'")]
+Flag = Annotated[bool, Strict()]
+Whole = Annotated[int, Strict()]
 
-_SECONDS = {"us": Decimal("1e-6"), "ms": Decimal("1e-3"), "s": 1, "m": 60, "h": 3600, "d": 86400}
+_MICROSECONDS = {"us": 1, "ms": 1000, "s": 10**6, "m": 60 * 10**6, "h": 3600 * 10**6, "d": 86400 * 10**6}
 
 
 def _duration(value: Any) -> Any:
     if isinstance(value, timedelta):
         return value
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(us|ms|s|m|h|d)", value) if isinstance(value, str) else None
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)\s*(us|ms|s|m|h|d)", value) if isinstance(value, str) else None
     if not found:
-        raise ValueError(f"{value!r} is no duration: write a number and us, ms, s, m, h or d, like 15m")
-    return timedelta(microseconds=int(Decimal(found[1]) * _SECONDS[found[2]] * 1_000_000))
+        raise refuse(f"{value!r} is no duration", "write a number and us, ms, s, m, h or d, like 15m")
+    return timedelta(microseconds=int(Decimal(found[1]) * _MICROSECONDS[found[2]]))
 
 
 def duration_text(value: timedelta) -> str:
@@ -67,30 +76,52 @@ Duration = Annotated[
 ]
 
 
+def _day(value: Any) -> Any:
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            pass
+    raise refuse(f"{value!r} is no day", "write year-month-day, like 2026-01-31")
+
+
+Day = Annotated[date, BeforeValidator(_day, json_schema_input_type=str)]
+"""A calendar day; in valid_from and valid_to a day in the site's zone, inclusive."""
+
+
 def _percent(value: Any) -> Any:
     if isinstance(value, Decimal):
         return value
-    if isinstance(value, str) and value.strip().endswith("%"):
-        try:
-            return Decimal(value.strip()[:-1].strip()) / 100
-        except InvalidOperation:
-            pass
-    raise ValueError(f"{value!r} is no percentage: write it with a percent sign, like 40%")
+    if isinstance(value, str) and re.fullmatch(r"\s*[+-]?(\d+\.?\d*|\.\d+)\s*%\s*", value):
+        share = Decimal(value.strip()[:-1].strip()) / 100
+        if 0 <= share <= 1:
+            return share
+        raise refuse(f"{value!r} is outside 0% to 100%", "write the share of a whole, like 40%")
+    raise refuse(f"{value!r} is no percentage", "write it with a percent sign, like 40%")
 
 
-Percent = Annotated[Decimal, BeforeValidator(_percent, json_schema_input_type=str)]
+def _percent_text(value: Decimal) -> str:
+    return f"{(value * 100).normalize():f}%"
+
+
+Percent = Annotated[
+    Decimal, BeforeValidator(_percent, json_schema_input_type=str), PlainSerializer(_percent_text, return_type=str)
+]
 """A share as a fraction: `40%` is Decimal('0.4')."""
 
 
 def _number(value: Any) -> Any:
     if isinstance(value, bool) or value is None:
-        raise ValueError(f"{value!r} is not a number")
+        raise refuse(f"{value!r} is not a number", "write a number, like 10 or 0.5")
     try:
         number = Decimal(str(value))
     except InvalidOperation:
-        raise ValueError(f"{value!r} is not a number") from None
+        hint = " (the decimal sign is a point)" if isinstance(value, str) and "," in value else ""
+        raise refuse(f"{value!r} is not a number", f"write a number, like 10 or 0.5{hint}") from None
     if not number.is_finite():
-        raise ValueError(f"{value!r} is not a finite number")
+        raise refuse(f"{value!r} is not a finite number", "write a number, like 10 or 0.5")
     return number
 
 
@@ -111,7 +142,7 @@ def _quantity(value: Any) -> Any:
         return Quantity(_number(value), "")
     found = re.fullmatch(r"\s*([+-]?[\d.]+(?:[eE][+-]?\d+)?)\s*(.*?)\s*", value) if isinstance(value, str) else None
     if not found:
-        raise ValueError(f"{value!r} is no quantity: write a number and a unit, like 3 MW")
+        raise refuse(f"{value!r} is no quantity", "write a number and a unit, like 3 MW")
     return Quantity(_number(found[1]), found[2])
 
 
@@ -120,3 +151,19 @@ Amount = Annotated[
     BeforeValidator(_quantity, json_schema_input_type=str | float | int),
     PlainSerializer(lambda q: f"{q.value} {q.unit}".strip(), return_type=str),
 ]
+
+
+def _shape(value: Any) -> str:
+    if isinstance(value, (dict, BaseModel)):
+        return "<map>"
+    return "<list>" if isinstance(value, (list, tuple)) else "<text>"
+
+
+TEXT, LIST, MAP = Tag("<text>"), Tag("<list>"), Tag("<map>")
+"""The forms of a value that may be written in more than one; see `forms`."""
+
+
+def forms(*allowed: str) -> Discriminator:
+    """Tells the forms of a value apart (text, list, map), so that errors speak of the form used and not of the others."""
+    message = f"has the wrong form: write {' or '.join(allowed)}"
+    return Discriminator(_shape, custom_error_type="plant_form", custom_error_message=message)

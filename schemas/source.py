@@ -1,11 +1,10 @@
 """sources/*.yaml: what emits, what measures it and which factor prices it; meters/*.csv and virtual.yaml."""
 
-from datetime import date
 from typing import Literal
 
 from pydantic import Field
 
-from schemas.scalars import Duration, Id, Model, Name, Number, Percent, Text
+from schemas.scalars import Day, Duration, Id, Model, Name, Number, Percent, Text
 
 Scope = Literal[1, 2, 3]
 Method = Literal["activity", "mass_balance", "spend", "direct"]
@@ -21,38 +20,40 @@ class FactorRule(Model):
     """How a source chooses its factor; it must resolve to exactly one."""
 
     id: Text | None = Field(None, description="a factor id, like own/boiler-gas or desnz/1_100_1000_15")
-    set: Text | None = None
-    table: Text | None = None
-    activity: Text | None = None
-    item: Text | None = None
-    per_unit: Text | None = None
-    basis: Literal["gross", "net"] | None = None
-    region: Text | None = None
+    set: Text | None = Field(None, description="a pinned set of plant.yaml's factor_sets, like desnz")
+    table: Text | None = Field(None, description="the publication's table, like Fuels")
+    activity: Text | None = Field(None, description="the publication's activity, like Fuels > Gaseous fuels")
+    item: Text | None = Field(None, description="the publication's item, like Natural gas")
+    per_unit: Text | None = Field(None, description="the unit that the factor is stated for, like kWh, l, t")
+    basis: Literal["gross", "net"] | None = Field(None, description="calorific value: kWh of a fuel is kWh_gross or kWh_net")
+    region: Text | None = Field(None, description="ISO 3166-1 alpha-2 or ISO 3166-2, like GB or US-CA")
     boundary: Literal["generation", "with_losses", "life_cycle"] | None = None
-    refrigerant: Text | None = None
-    naics: Text | None = None
-    currency: Text | None = None
-    margins: Literal["with", "without"] | None = None
-    gas: Text | None = None
+    refrigerant: Text | None = Field(None, description="a refrigerant or blend, like R-410A: mass x composition x GWP")
+    naics: Text | None = Field(None, description="industry code of a spend factor")
+    currency: Text | None = Field(None, description="currency of the spend")
+    margins: Literal["with", "without"] | None = Field(None, description="spend factors: with or without trade margins")
+    gas: Text | None = Field(None, description="the gas that is measured directly, like CH4")
 
 
 class Source(Model):
+    """Something that emits: where, under which scope and category, what measures it and what prices it."""
+
     source: Text = Field(description="an id; with for_each: a pattern like press-{n}")
     site: Id
-    scope: Scope | Literal["none"]
+    scope: Scope | Literal["none"] = Field(description="1, 2, 3, or none (energy_only, outside_scopes, removal)")
     category: Name
-    measured_by: Text
+    measured_by: Text = Field(description="a meter like site/path:channel, or an expression like [a:b] - [c:d]")
     name: Text | None = None
-    factor: FactorRule | None = None
+    factor: FactorRule | None = Field(None, description="which factor prices it; scope 2 needs none")
     method: Method = "activity"
-    valid_from: date | None = None
-    valid_to: date | None = None
-    tags: dict[str, Text] = {}
-    biogenic_share: Percent | Text | None = None
-    expect: Duration | Literal["1d", "1mo", "1y"] | None = None
-    over: Literal["1d", "1mo"] | None = None
-    derive: tuple[Literal["cat_3"], ...] | None = None
-    for_each: Text | None = None
+    valid_from: Day | None = Field(None, description="first day; default: its first reading")
+    valid_to: Day | None = Field(None, description="last day")
+    tags: dict[Name, Text] = Field(default={}, description="values of the plant's tags; they win over a meter's")
+    biogenic_share: Percent | Text | None = Field(None, description="biogenic part of the carbon, like 10%, or a meter")
+    expect: Duration | Literal["1d", "1mo", "1y"] | None = Field(None, description="events: how often something must come")
+    over: Literal["1d", "1mo"] | None = Field(None, description="evaluate the expression on totals of this period")
+    derive: tuple[Literal["cat_3"], ...] | None = Field(None, description="what is derived from it; default: the plant's")
+    for_each: Text | None = Field(None, description="one source for each meter of this pattern, like site/press/*:energy")
 
 
 class MeterRow(Model):
@@ -60,8 +61,8 @@ class MeterRow(Model):
 
     feed: Id
     device: Text
-    channel: Text | None = None
-    meter: Text
+    channel: Name | None = Field(None, description="empty: all channels of the device")
+    meter: Text = Field(description="the part of the meter before :channel")
     site: Id | None = None
     name: Text | None = None
     unit: Text | None = None
@@ -70,10 +71,12 @@ class MeterRow(Model):
     valid_to: Text | None = None
     first_reading: Number | None = None
     last_reading: Number | None = None
-    tags: dict[str, Text] = {}
+    tags: dict[Name, Text] = Field(default={})
 
 
 class VirtualMeter(Model):
-    meter: Text
+    """A named expression of meters."""
+
+    meter: Text = Field(description="its id, site/path:channel")
     unit: Text
-    is_: Text = Field(alias="is")
+    is_: Text = Field(alias="is", description="the expression, like [site/main:energy] - 0.5 * [site/tenant:energy]")

@@ -1,11 +1,10 @@
 """Tables and agreements of the sustainability team: conversions, own factors, prices, contracts, targets."""
 
-from datetime import date
 from typing import Literal
 
 from pydantic import Field
 
-from schemas.scalars import Amount, Duration, Id, Model, Number, Percent, Text
+from schemas.scalars import Amount, Day, Duration, Id, Model, Number, Percent, Text
 from schemas.source import FactorRule
 
 
@@ -17,8 +16,8 @@ class Conversion(Model):
     quantity: Literal["gross_cv", "net_cv", "density", "temperature", "pressure", "oxidation"]
     value: Text
     unit: Text
-    valid_from: date | None = None
-    valid_to: date | None = None
+    valid_from: Day | None = None
+    valid_to: Day | None = None
     citation: Text
 
 
@@ -35,9 +34,9 @@ class OwnFactor(Model):
     per_unit: Text
     basis: Literal["gross", "net"] | None = None
     boundary: Literal["generation", "with_losses", "life_cycle"] | None = None
-    valid_from: date | None = None
-    valid_to: date | None = None
-    published: date | None = None
+    valid_from: Day | None = None
+    valid_to: Day | None = None
+    published: Day | None = None
     gwp_set: Text | None = None
     uncertainty_pct: Number | None = None
     citation: Text
@@ -54,12 +53,16 @@ class Price(Model):
 
 
 class Covers(Model):
+    """How much a contract covers: a share of the consumption, a volume over its term, or a meter."""
+
     share: Percent | None = None
     volume: Amount | None = None
     meter: Text | None = None
 
 
 class Contract(Model):
+    """A PPA, certificate or supplier tariff: what it covers, when, by which factor, and the evidence."""
+
     contract: Id
     site: Id
     kind: Literal["certificate", "ppa", "supplier"]
@@ -67,23 +70,27 @@ class Contract(Model):
     covers: Covers
     matching: Literal["annual", "hourly"] = "annual"
     factor: FactorRule
-    valid_from: date
-    valid_to: date
+    valid_from: Day
+    valid_to: Day
     evidence: dict[str, Text] | None = None
 
 
 class Budget(Model):
+    """An amount of emissions that a site or the organisation must not exceed."""
+
     budget: Id
     site: Id | None = None
     scope: tuple[Literal[1, 2, 3], ...] = ()
     basis: Literal["location", "market"] = "location"
     amount: Amount
-    from_: date = Field(alias="from")
-    to: date
+    from_: Day = Field(alias="from")
+    to: Day
     owner: Text | None = None
 
 
 class Rule(Model):
+    """An alert: a meter above or below a value for some time."""
+
     rule: Id
     meter: Text
     above: Number | None = None

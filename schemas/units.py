@@ -30,9 +30,11 @@ class UnitProblem(ValueError):
     """A unit that does not exist, or a conversion that does not exist; the text says the remedy."""
 
 
-ADDITIVE = frozenset(
-    ["energy", "energy_gross", "energy_net", "reactive_energy", "apparent_energy", "volume", "normal_volume", "mass", "distance", "vehicle_distance", "passenger_distance", "freight", "lodging", "work", "count", "time", "charge", "data"]
-)
+_ADDING = """
+    energy energy_gross energy_net reactive_energy apparent_energy volume normal_volume mass distance vehicle_distance
+    passenger_distance freight lodging work count time charge data
+"""
+ADDITIVE = frozenset(_ADDING.split())
 """Dimensions whose quantities add up: what counters and amounts may have, besides currencies."""
 
 _RATE_BASE = {

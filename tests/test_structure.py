@@ -29,7 +29,7 @@ COMPUTING = {"numpy", "orjson", "pint", "polars", "pyarrow", "pydantic"}
 # fmt: off
 CALM = {
     "__future__", "abc", "base64", "binascii", "bisect", "calendar", "codecs", "collections", "contextlib", "copy", "csv",
-    "dataclasses", "datetime", "decimal", "enum", "fnmatch", "fractions", "functools", "gzip", "hashlib", "heapq", "html",
+    "dataclasses", "datetime", "decimal", "difflib", "enum", "fnmatch", "fractions", "functools", "gzip", "hashlib", "heapq", "html",
     "io", "itertools", "json", "keyword", "math", "numbers", "operator", "re", "string", "struct", "textwrap", "types",
     "typing", "unicodedata", "urllib", "zlib", "zoneinfo",
 }

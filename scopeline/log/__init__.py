@@ -1,0 +1,6 @@
+"""The log and everything derived from it, in one DuckDB file: messages, readings, events, figures, position."""
+
+from scopeline.log.duckdb import Log, StateError
+from scopeline.log.store import Store
+
+__all__ = ["Log", "StateError", "Store"]

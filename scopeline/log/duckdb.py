@@ -1,0 +1,175 @@
+"""The data file: one writer, one transaction a batch, cursors for everybody else."""
+
+import json
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from scopeline.log.tables import FORMAT, TABLES, ddl, naive, stored
+
+MEMORY_LIMIT = "512MB"
+CHECKPOINT = "32MB"  # of write-ahead log: what a start after a crash has to replay
+
+
+class StateError(Exception):
+    """The data file cannot be used: why, and what to do."""
+
+
+class Log:
+    """The open data file. Writing: one thread, inside `transaction()`. Reading: `cursor()`, from any thread.
+
+    A failed commit leaves the file as it was before; `reopen()` gets going again where DuckDB gave up the whole database (full disk).
+    """
+
+    def __init__(self, path: Path, memory_limit: str = MEMORY_LIMIT) -> None:
+        self.path, self._memory_limit = path, memory_limit
+        self._guard = threading.Lock()
+        self._open()
+
+    def _open(self) -> None:
+        fresh = not self.path.exists()
+        try:
+            self._root = duckdb.connect(str(self.path))
+            self._root.execute(f"SET memory_limit='{self._memory_limit}'")
+            self._root.execute(f"SET checkpoint_threshold='{CHECKPOINT}'")
+            self._root.execute("SET temp_directory=?", [str(self.path.parent / "tmp")])
+            self._root.execute("SET TimeZone='UTC'")
+            self._root.execute("SET enable_progress_bar=false")
+        except duckdb.IOException as error:
+            raise StateError(_why_not(self.path, error)) from None
+        except duckdb.Error as error:
+            raise StateError(f"{self.path} is no data file of Scopeline or is damaged ({_first(error)}). {_REMEDY}") from None
+        try:
+            self._create() if fresh else self._accept()
+        except BaseException:
+            self._root.close()
+            raise
+        self.write = self._root.cursor()
+
+    def _create(self) -> None:
+        self._root.execute("BEGIN")
+        for statement in ddl():
+            self._root.execute(statement)
+        self._root.execute("INSERT INTO meta VALUES ('format', ?), ('position', '0')", [str(FORMAT)])
+        self._root.execute("COMMIT")
+
+    def _accept(self) -> None:
+        tables = {row[0] for row in self._root.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+        if not tables:  # stopped between creating the file and its tables
+            return self._create()
+        if "meta" not in tables:
+            raise StateError(f"{self.path} is a DuckDB file, but not one of Scopeline's. {_REMEDY}")
+        row = self._root.execute("SELECT value FROM meta WHERE key='format'").fetchone()
+        if row is None or int(row[0]) > FORMAT:
+            found = row[0] if row else "unknown"
+            raise StateError(
+                f"{self.path} was written by a newer Scopeline (format {found}, this one reads {FORMAT}). Upgrade Scopeline."
+            )
+        if missing := sorted(set(TABLES) - tables):
+            raise StateError(f"{self.path} lacks the tables {', '.join(missing)}. {_REMEDY}")
+
+    def close(self) -> None:
+        with self._guard:
+            self.write.close()
+            self._root.close()
+
+    def reopen(self) -> None:
+        """Close and open again, after an error that made DuckDB refuse further work."""
+        with self._guard:
+            for connection in (self.write, self._root):
+                with suppress(duckdb.Error):
+                    connection.close()
+            self._open()
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A connection of one's own: sees what is committed, never waits for the writer. Close it."""
+        with self._guard:
+            return self._root.cursor()
+
+    # writing -------------------------------------------------------------------------------------------------------------
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; on an error everything is as before, also on a failed commit."""
+        self.write.execute("BEGIN")
+        try:
+            yield
+            self.write.execute("COMMIT")
+        except BaseException:
+            with suppress(duckdb.Error):  # a failed commit has rolled back already
+                self.write.execute("ROLLBACK")
+            raise
+
+    def append(self, table: str, frame: pl.DataFrame) -> None:
+        """Add rows of the table's schema."""
+        if not frame.is_empty():
+            self._with(f"INSERT INTO {table} SELECT * FROM rows_in", rows_in=stored(frame, TABLES[table]))
+
+    def _with(self, sql: str, parameters: Sequence[Any] = (), **frames: pl.DataFrame) -> None:
+        for name, frame in frames.items():
+            self.write.register(name, frame.to_arrow())
+        try:
+            self.write.execute(sql, list(parameters))
+        finally:
+            for name in frames:
+                self.write.unregister(name)
+
+    def remove(
+        self, table: str, column: str, values: Iterable[Any], window: tuple[str, datetime, datetime] | None = None
+    ) -> None:
+        """Delete rows whose column is one of the values, optionally only where a time column lies in [start, end)."""
+        if isinstance(values, pl.Series):
+            values = values.to_list()
+        chosen = sorted(values)
+        if not chosen:
+            return
+        where, parameters = f"{column} IN (SELECT wanted FROM chosen)", []
+        if window:
+            where += f" AND {window[0]} >= ? AND {window[0]} < ?"
+            parameters = [naive(window[1]), naive(window[2])]
+        if isinstance(chosen[0], int):  # zone maps: message ids lie together
+            where += f" AND {column} BETWEEN {chosen[0]} AND {chosen[-1]}"
+        self._with(f"DELETE FROM {table} WHERE {where}", parameters, chosen=pl.DataFrame({"wanted": chosen}))
+
+    def upsert(self, table: str, key: Sequence[str], frame: pl.DataFrame) -> None:
+        """Replace the rows of these keys (small tables)."""
+        if frame.is_empty():
+            return
+        rows = stored(frame, TABLES[table])
+        same = " AND ".join(f"{table}.{name} IS NOT DISTINCT FROM rows_in.{name}" for name in key)
+        self._with(f"DELETE FROM {table} USING rows_in WHERE {same}", rows_in=rows)
+        self._with(f"INSERT INTO {table} SELECT * FROM rows_in", rows_in=rows)
+
+    def clear(self, table: str) -> None:
+        self.write.execute(f"DELETE FROM {table}")
+
+    def set(self, key: str, value: Any) -> None:
+        """Note a small fact (JSON)."""
+        self.write.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", [key, json.dumps(value, sort_keys=True)])
+
+    def checkpoint(self) -> None:
+        """Fold the write-ahead log into the file."""
+        self.write.execute("CHECKPOINT")
+
+
+_REMEDY = "Move it away (then a new one is made) or restore it from a backup."
+
+
+def _first(error: Exception) -> str:
+    return str(error).splitlines()[0]
+
+
+def _why_not(path: Path, error: Exception) -> str:
+    text = str(error)
+    if "lock" in text.lower():
+        return (
+            f"{path} is in use by another process: a Scopeline already runs on this plant folder. Stop it first, or talk to it."
+        )
+    if "not a valid DuckDB" in text or "version number" in text or "checksum" in text.lower() or "corrupt" in text.lower():
+        return f"{path} is no data file of Scopeline or is damaged ({_first(error)}). {_REMEDY}"
+    return f"{path} cannot be opened: {_first(error)}"

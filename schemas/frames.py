@@ -5,6 +5,9 @@ so kW; levels: the base unit of their dimension). Durations named `..._us` are m
 `meter`, `feed`, `channel`, `site` are text, or an Enum of text where a frame is large.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import polars as pl
 
 TIME = pl.Datetime("us", "UTC")
@@ -217,12 +220,12 @@ OUTPUT = {
 """Figure columns as people get them (`tag_<name>` follow)."""
 
 
-def empty(schema: dict[str, pl.DataType | type]) -> pl.DataFrame:
+def empty(schema: Mapping[str, Any]) -> pl.DataFrame:
     """A frame of this shape without rows."""
     return pl.DataFrame(schema=schema)
 
 
-def shaped(frame: pl.DataFrame, schema: dict[str, pl.DataType | type]) -> pl.DataFrame:
+def shaped(frame: pl.DataFrame, schema: Mapping[str, Any]) -> pl.DataFrame:
     """The frame's columns in the schema's order and types; columns it lacks are null."""
     return frame.select(
         (pl.col(name) if name in frame.columns else pl.lit(None).alias(name)).cast(dtype, strict=True)

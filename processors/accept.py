@@ -1,0 +1,214 @@
+"""DECODED -> READINGS: stated text becomes an exact quantity of the base unit, or the reading is rejected with its reason.
+
+`value_n` = stated number x scale x unit factor (+ offset), in 1e-9 of the base unit, rounded half to even once.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from math import lcm
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from processors.exact import EXACT, FITS, LIMIT_N, base_n, big, decimals, half_even, parse, rounded
+from processors.series import distinct
+from schemas.feed import Accept, Channel, UnitRule
+from schemas.frames import READINGS, REJECTS, shaped
+from schemas.numeric import N
+from schemas.plant import Plant
+from schemas.scalars import Quantity
+from schemas.units import Unit, UnitProblem, is_additive, is_rate, no_conversion, unit
+
+_RULE = ["feed", "channel", "kind", "unit", "scale"]
+
+
+class Accepted(NamedTuple):
+    readings: pl.DataFrame  # READINGS
+    rejects: pl.DataFrame  # REJECTS
+
+
+@dataclass(frozen=True)
+class Channels:
+    """What the plant says of each channel and feed, ready for `accept` and `attributes`."""
+
+    rules: dict[tuple[str, str], Channel]
+    windows: dict[str, Accept]
+
+    def rule(self, feed: str, channel: str) -> Channel | None:
+        return self.rules.get((feed, channel))
+
+
+def channels(plant: Plant) -> Channels:
+    """The channel rules of a plant by feed and channel; of two entries of one name the first speaks."""
+    rules = {(feed.feed, rule.channel): rule for feed in plant.feeds for rule in reversed(feed.channels)}
+    return Channels(rules, {feed.feed: feed.accept for feed in plant.feeds})
+
+
+def limit_n(limit: Quantity | None, stated: Unit) -> int | None:
+    """A limit in 1e-9 of the base unit; a number without unit is in the channel's unit.
+
+    >>> limit_n(Quantity(parse("3"), "MW"), unit("W")), limit_n(Quantity(parse("-5"), ""), unit("W"))
+    (3000000000000, -5000000)
+    """
+    if limit is None:
+        return None
+    own = unit(limit.unit) if limit.unit else stated
+    if own.dimension != stated.dimension:
+        raise UnitProblem(no_conversion(own, stated))
+    return rounded((Fraction(limit.value) * own.factor + own.offset) * N)
+
+
+def stated_unit(text: str | None, kind: str | None, rule: Channel | None) -> Unit:
+    """The unit of a reading, checked against its kind and its channel; UnitProblem says what is wrong and the remedy.
+
+    >>> stated_unit("kWh", "rate", None)
+    Traceback (most recent call last):
+    schemas.units.UnitProblem: 'kWh' is no rate: kind rate needs a power or a flow, like kW or m3/h; or it is a counter
+    """
+    if text is None and kind != "level":
+        raise UnitProblem(f"a {kind} needs a unit: state `unit:` in the channel")
+    found = unit(text or "")
+    if kind == "rate" and not is_rate(found):
+        raise UnitProblem(f"{text!r} is no rate: kind rate needs a power or a flow, like kW or m3/h; or it is a counter")
+    if kind in ("counter", "amount") and not is_additive(found):
+        raise UnitProblem(f"{text!r} does not add up: kind {kind} needs a quantity, like kWh, m3 or kg; or it is a rate")
+    if rule is not None and isinstance(rule.unit, UnitRule):
+        if found.name not in {unit(allowed).name for allowed in rule.unit.allow}:
+            raise UnitProblem(f"{text!r} is not allowed here: add it to `allow:` or correct the device")
+    elif rule is not None and rule.unit is not None and unit(rule.unit).dimension != found.dimension:
+        raise UnitProblem(no_conversion(found, unit(rule.unit)))
+    return found
+
+
+def accept(decoded: pl.DataFrame, channels: Channels, window: bool = True) -> Accepted:
+    """Exact readings of decoded ones, in their order, and the rejected ones with their reasons.
+
+    decoded: DECODED. window: whether received_at limits observed_at (`accept:` of the feed; `try` without a time switches it
+    off). Reasons: unknown_unit, no_value, not_finite, out_of_range, below_min, above_max, too_old, in_future, no_time.
+
+    >>> from schemas.frames import DECODED
+    >>> row = {"feed": "f", "meter": "s/a:e", "kind": "counter", "unit": "Wh", "value": "10.5", "scale": None}
+    >>> accept(shaped(pl.DataFrame([row]), DECODED), Channels({}, {}), window=False).readings["value_n"].to_list()
+    [10500000]
+    """
+    combinations = distinct(decoded, _RULE)
+    table = _rules(combinations.rows(), channels)
+    if table.height == 1:
+        ruled = decoded.with_columns(
+            pl.lit(value, dtype=table.schema[name]).alias(name) for name, value in table.row(0, named=True).items()
+        )
+    else:
+        number = combinations.with_row_index("_rule")
+        place = decoded.select(_RULE).join(number, on=_RULE, how="left", nulls_equal=True, maintain_order="left")["_rule"]
+        ruled = decoded.with_columns(table[place])
+    ruled = ruled.with_columns(value_n=_value_n(ruled))
+    reason = ruled.select(_reason(window).alias("reason"))["reason"]
+    refused = reason.is_not_null()
+    if not refused.any():
+        return Accepted(shaped(ruled, READINGS), shaped(ruled.clear(), REJECTS))
+    rejects = ruled.with_columns(reason).filter(refused).with_columns(detail=_detail())
+    return Accepted(shaped(ruled.filter(~refused), READINGS), shaped(rejects, REJECTS))
+
+
+def _rules(combinations: Iterable[tuple[Any, ...]], channels: Channels) -> pl.DataFrame:
+    """One row a combination of feed, channel, kind, unit and scale: the arithmetic and the limits of its readings."""
+    rows = []
+    for feed, channel, kind, text, scale in combinations:
+        rule = channels.rule(feed, channel)
+        accepts = channels.windows.get(feed, Accept())
+        row: dict[str, Any] = dict.fromkeys(("_num", "_add", "_den", "_min_n", "_max_n", "_problem", "_factor", "_offset"))
+        row |= {"_behind": accepts.behind, "_ahead": accepts.ahead}
+        try:
+            found = stated_unit(text, kind, rule)
+            row |= _arithmetic(found, parse(scale) if scale is not None else None, scale)
+            row |= {"_min_n": limit_n(rule.min, found), "_max_n": limit_n(rule.max, found)} if rule else {}
+        except UnitProblem as problem:
+            row["_problem"] = str(problem)
+        rows.append(row)
+    wide, text_, span = EXACT, pl.String, pl.Duration("us")
+    schema = {"_num": wide, "_add": wide, "_den": wide, "_min_n": wide, "_max_n": wide, "_problem": text_, "_factor": text_}
+    return pl.DataFrame(rows, schema=schema | {"_offset": text_, "_behind": span, "_ahead": span}, orient="row")
+
+
+def _arithmetic(found: Unit, scale: Any, text: str | None) -> dict[str, Any]:
+    """value_n = (1e-18 integer x num + add) / den; null where the constants themselves would not fit into 128 bits."""
+    if text is not None and (scale is None or not scale.is_finite() or abs(scale.adjusted()) > 60):
+        raise UnitProblem(f"scale {text!r} is not a number within range: correct `scale:`")
+    factor = found.factor * (Fraction(scale) if scale is not None else 1)
+    per, offset = factor * N / 10**18, found.offset * N
+    den = lcm(per.denominator, offset.denominator)
+    num, add = int(per * den), int(offset * den)
+    fits = max(abs(num), abs(add), 4 * den) < FITS
+    exact = {"_num": num, "_add": add, "_den": den} if fits else {}
+    return {"_factor": str(factor), "_offset": str(found.offset)} | exact
+
+
+def _value_n(ruled: pl.DataFrame) -> pl.Series:
+    """The exact quantity: vectorised where number and constants fit, by fractions elsewhere; the same result."""
+    stated = ruled.select(decimals(pl.col("value")).alias("stated"), "_num", "_add", "_den")
+    bound = (
+        pl.col("stated").cast(pl.Float64).abs() * pl.col("_num").cast(pl.Float64).abs() + pl.col("_add").cast(pl.Float64).abs()
+    )
+    fits = stated.select(fits=(bound < FITS).fill_null(False))["fits"]
+    product = pl.col("stated") * pl.col("_num") + pl.col("_add")
+    value = stated.select(value=half_even(product, pl.col("_den")))["value"]
+    if fits.all():
+        return value
+    where = (~fits).arg_true()
+    slow = [_slow(*row) for row in ruled[where].select("value", "_factor", "_offset").rows()]
+    return value.scatter(where, pl.Series(slow, dtype=EXACT))
+
+
+def _slow(text: str | None, factor: str | None, offset: str | None) -> int | None:
+    number = parse(text)
+    if factor is None or offset is None or number is None or not number.is_finite():
+        return None
+    exact = base_n(number, Fraction(factor), Fraction(offset))
+    return LIMIT_N + 1 if exact is None else exact
+
+
+def _reason(window: bool) -> pl.Expr:
+    """The first reason that speaks against a reading, or null."""
+    none = pl.col("value_n").is_null()
+    endless = pl.col("value").str.to_lowercase().str.contains("^[+-]?s?(nan|inf|infinity)[0-9]*$")
+    end, start = pl.col("period_end"), pl.col("period_start")
+    chain = (
+        pl.when(pl.col("_problem").is_not_null())
+        .then(pl.lit("unknown_unit"))
+        .when(none & endless)
+        .then(pl.lit("not_finite"))
+        .when(none)
+        .then(pl.lit("no_value"))
+        .when(pl.col("value_n").abs() > big(LIMIT_N))
+        .then(pl.lit("out_of_range"))
+        .when(pl.col("value_n") < pl.col("_min_n"))
+        .then(pl.lit("below_min"))
+        .when(pl.col("value_n") > pl.col("_max_n"))
+        .then(pl.lit("above_max"))
+        .when(start.is_not_null() & (end.is_null() | (end < start)))
+        .then(pl.lit("no_time"))
+    )
+    if window:
+        observed, received = pl.col("observed_at"), pl.col("received_at")
+        chain = chain.when(observed < received - pl.col("_behind")).then(pl.lit("too_old"))
+        chain = chain.when(observed > received + pl.col("_ahead")).then(pl.lit("in_future"))
+    return chain.otherwise(None)
+
+
+def _detail() -> pl.Expr:
+    """What is wrong with a rejected reading and what to do, in a sentence."""
+    stated = pl.format("{} {}", pl.col("value").fill_null("nothing"), pl.col("unit").fill_null(""))
+    late = (pl.col("received_at") - pl.col("observed_at")).dt.total_seconds()
+    said = {
+        "unknown_unit": pl.col("_problem"),
+        "not_finite": pl.format("the value is {}: a reading must be a finite number", pl.col("value")),
+        "no_value": pl.format("{} is no number: correct the path of `value:` or the device", stated),
+        "out_of_range": pl.format("{} is beyond 1e15 base units: correct `unit:` or `scale:`", stated),
+        "below_min": pl.format("{} is below the channel's `min:`", stated),
+        "above_max": pl.format("{} is above the channel's `max:`", stated),
+        "no_time": pl.lit("the period ends before it starts, or has no end: correct the paths of `period:`"),
+        "too_old": pl.format("observed {} s before it was received: set the device's clock, or raise `accept: behind`", late),
+        "in_future": pl.format("observed {} s after it was received: set the device's clock, or raise `accept: ahead`", -late),
+    }
+    return pl.coalesce(pl.when(pl.col("reason") == word).then(text) for word, text in said.items())

@@ -1,0 +1,72 @@
+"""Readings in the order of their series: sorted by meter and time, with the edges between meters marked.
+
+Everything here asks for a column `meter` of text, Enum or Categorical, and does one pass over integers.
+"""
+
+import polars as pl
+
+_I64 = 2**63 - 1
+
+
+def codes(meter: pl.Series) -> pl.Series:
+    """A meter's place in the order of names (Enum: of its categories), as Int64; the same names give the same order.
+
+    >>> codes(pl.Series(["b", "a", "b"])).to_list()
+    [1, 0, 1]
+    """
+    if not isinstance(meter.dtype, pl.Enum):
+        names = meter.unique().cast(pl.String).drop_nulls().sort()
+        meter = meter.cast(pl.Enum(names))
+    return meter.to_physical().cast(pl.Int64)
+
+
+def key(meter: pl.Series, instant: pl.Series) -> pl.Series | None:
+    """One integer that orders by meter, then time; None where it would not fit into 63 bits."""
+    place, time = codes(meter), instant.to_physical()
+    low, high, last = time.min(), time.max(), place.max()
+    if low is None or high is None or last is None:
+        return pl.Series(dtype=pl.Int64)
+    span = int(high) - int(low) + 1  # type: ignore[arg-type]  # integers, typed as any literal
+    if (int(last) + 1) * span > _I64:  # type: ignore[arg-type]  # as above
+        return None
+    return place * span + (time - low)
+
+
+def ordered(frame: pl.DataFrame, time: str = "observed_at", *, then: tuple[str, ...] = ()) -> pl.DataFrame:
+    """The frame by meter, then time (then further columns); unchanged, and cheap, where it already is.
+
+    >>> ordered(pl.DataFrame({"meter": ["b", "a", "a"], "observed_at": [1, 3, 2]})).rows()
+    [('a', 2), ('a', 3), ('b', 1)]
+    """
+    if frame.height < 2:
+        return frame
+    packed = key(frame["meter"], frame[time])
+    if packed is None or then:
+        named = frame.with_columns(_place=codes(frame["meter"]))
+        return named.sort("_place", time, *then, nulls_last=False).drop("_place")
+    if packed.is_sorted():
+        return frame
+    return frame[packed.arg_sort()]
+
+
+def edges(frame: pl.DataFrame, *columns: str) -> pl.Series:
+    """True where a row differs from the one before in one of the columns: where a run starts.
+
+    >>> edges(pl.DataFrame({"meter": ["a", "a", "b"]}), "meter").to_list()
+    [True, False, True]
+    """
+    if frame.is_empty():
+        return pl.Series(dtype=pl.Boolean)
+    differs = [pl.col(name).ne_missing(pl.col(name).shift(1)) for name in columns]
+    first = pl.int_range(pl.len()) == 0
+    return frame.select(edge=pl.any_horizontal(first, *differs))["edge"]
+
+
+def distinct(frame: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
+    """The distinct combinations of the columns, in order of first appearance; runs of equal rows cost next to nothing.
+
+    >>> distinct(pl.DataFrame({"meter": ["a", "a", "b", "a"], "unit": "kWh"}), ["meter", "unit"]).rows()
+    [('a', 'kWh'), ('b', 'kWh')]
+    """
+    narrow = frame.select(columns)
+    return narrow.filter(edges(narrow, *columns)).unique(maintain_order=True)

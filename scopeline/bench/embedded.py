@@ -1,0 +1,109 @@
+"""The whole embedded way, and the bare broker beside it: QoS 1 messages acknowledged a second, by the same publisher."""
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from scopeline.bench.generate import messages, write_plant
+from scopeline.bench.measure import Cost, Failed, wait
+
+IN_FLIGHT = 1000
+STARTS_WITHIN = 30.0
+STOPS_WITHIN = 30.0
+
+
+class Rate(NamedTuple):
+    """Messages acknowledged, in how many seconds, and what the server's process used."""
+
+    messages: int
+    seconds: float
+    cost: Cost
+
+    @property
+    def per_second(self) -> float:
+        return self.messages / self.seconds
+
+
+def bare(readings: int) -> Rate:
+    """amqtt alone."""
+    port = free_port()
+    return _measure(["-m", "scopeline.bench.broker", str(port)], port, readings)
+
+
+def embedded(readings: int, folder: Path) -> Rate:
+    """The service: an acknowledgement means that message and figures are committed."""
+    port, console = free_port(), free_port()
+    plant = write_plant(folder)
+    started = ["run", "--plant", str(plant), "--port", str(console), "--mqtt-port", str(port)]
+    return _measure(["-c", "from scopeline.cli import main; main()", *started], port, readings)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _measure(arguments: Sequence[str], port: int, readings: int) -> Rate:
+    begun = time.perf_counter()
+    server = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _wait_for(port, server)
+        seconds = publish(port, readings)
+    finally:
+        server.send_signal(signal.SIGINT)
+        killer = threading.Timer(STOPS_WITHIN, server.kill)
+        killer.start()
+        cost = wait(server, begun)
+        killer.cancel()
+    return Rate(readings, seconds, cost)
+
+
+def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + STARTS_WITHIN
+    while time.monotonic() < until and server.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise Failed(f"no broker on port {port} after {STARTS_WITHIN:.0f} s")
+
+
+def publish(port: int, readings: int) -> float:
+    """Publish with QoS 1, at most IN_FLIGHT unacknowledged; seconds from the first publish to the last acknowledgement."""
+    slots, done, acknowledged = threading.Semaphore(IN_FLIGHT), threading.Event(), 0
+
+    def on_publish(*_: object) -> None:
+        nonlocal acknowledged
+        acknowledged += 1
+        slots.release()
+        if acknowledged == readings:
+            done.set()
+
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="scopeline-bench")
+    client.max_inflight_messages_set(IN_FLIGHT)
+    client.on_publish = on_publish
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    begun = time.perf_counter()
+    for frame in messages(readings):
+        for topic, payload, _ in frame.iter_rows():
+            if not slots.acquire(timeout=60):
+                raise Failed("no acknowledgement for 60 s")
+            client.publish(topic, payload, qos=1)
+    if not done.wait(120):
+        raise Failed(f"{readings - acknowledged} of {readings} messages were not acknowledged")
+    seconds = time.perf_counter() - begun
+    client.disconnect()
+    client.loop_stop()
+    return seconds

@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from scopeline.bench.generate import messages, write_plant
-from scopeline.bench.measure import Cost, Failed, wait
+from scopeline.bench.measure import Cost, Failed, last_words, wait
 
 IN_FLIGHT = 1000
 STARTS_WITHIN = 30.0
@@ -56,22 +57,25 @@ def free_port() -> int:
 
 def _measure(arguments: Sequence[str], port: int, readings: int) -> Rate:
     begun = time.perf_counter()
-    server = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        _wait_for(port, server)
-        seconds = publish(port, readings)
-    finally:
-        server.send_signal(signal.SIGINT)
-        killer = threading.Timer(STOPS_WITHIN, server.kill)
-        killer.start()
-        cost = wait(server, begun)
-        killer.cancel()
+    with tempfile.TemporaryFile() as said:
+        server = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=said)
+        try:
+            _wait_for(port)
+            seconds = publish(port, readings)
+        except Failed as failed:
+            raise Failed(f"{failed}: {last_words(said)}") from None
+        finally:
+            server.send_signal(signal.SIGINT)
+            killer = threading.Timer(STOPS_WITHIN, server.kill)
+            killer.start()
+            cost = wait(server, begun)
+            killer.cancel()
     return Rate(readings, seconds, cost)
 
 
-def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
+def _wait_for(port: int) -> None:
     until = time.monotonic() + STARTS_WITHIN
-    while time.monotonic() < until and server.poll() is None:
+    while time.monotonic() < until:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return

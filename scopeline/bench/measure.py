@@ -3,9 +3,10 @@
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 
 class Cost(NamedTuple):
@@ -20,24 +21,27 @@ class Failed(Exception):
     """A measured process ended with an error; the text is what it said."""
 
 
-def run(arguments: Sequence[str]) -> Cost:
-    """Run this Python with arguments to its end. Raises Failed with its last words."""
+def run(arguments: Sequence[str]) -> tuple[Cost, str]:
+    """Run this Python with arguments to its end: its cost and what it printed. Raises Failed with its last words."""
     begun = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    said = process.stderr.read().decode(errors="replace")
-    cost = wait(process, begun)
-    if process.returncode:
-        raise Failed(said.strip()[-2000:] or f"exit code {process.returncode}")
-    return cost
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as printed:
+        process = subprocess.Popen([sys.executable, *arguments], stdout=printed, stderr=said)
+        cost = wait(process, begun)
+        if process.returncode:
+            raise Failed(last_words(said) or f"exit code {process.returncode}")
+        printed.seek(0)
+        return cost, printed.read().decode()
 
 
 def wait(process: subprocess.Popen[bytes], begun: float) -> Cost:
     """Wait for a process that ends by itself and read its own usage (not that of other children)."""
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    return Cost(
-        used.ru_utime + used.ru_stime,
-        used.ru_maxrss / (1 if sys.platform == "linux" else 1024) / 1024,
-        time.perf_counter() - begun,
-    )
+    peak_kb = used.ru_maxrss if sys.platform == "linux" else used.ru_maxrss / 1024
+    return Cost(used.ru_utime + used.ru_stime, peak_kb / 1024, time.perf_counter() - begun)
+
+
+def last_words(said: IO[bytes]) -> str:
+    """The end of what a process wrote on standard error."""
+    said.seek(0)
+    return said.read().decode(errors="replace").strip()[-2000:]

@@ -13,4 +13,5 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{self.severity}: {place}: {self.key}: {self.message}. {self.remedy}"
+        what = f"{self.key}: {self.message}" if self.key else self.message
+        return f"{self.severity}: {place}: {what}" + (f" -> {self.remedy}" if self.remedy else "")

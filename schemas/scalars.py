@@ -6,9 +6,9 @@ Each type parses the text an operator writes and refuses what it cannot read, na
 import re
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, PlainSerializer, Strict, Tag
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, PlainSerializer, PlainValidator, Strict, Tag
 from pydantic_core import PydanticCustomError
 
 
@@ -110,6 +110,42 @@ Percent = Annotated[
     Decimal, BeforeValidator(_percent, json_schema_input_type=str), PlainSerializer(_percent_text, return_type=str)
 ]
 """A share as a fraction: `40%` is Decimal('0.4')."""
+
+
+def _share_or_meter(value: Any) -> Decimal | str:
+    if isinstance(value, Decimal):
+        return value
+    text = _text(value)
+    if not isinstance(text, str):
+        raise refuse(
+            f"{value!r} is neither a percentage nor a meter", "write a share like 10%, or a meter like site/path:channel"
+        )
+    return _percent(text) if text.rstrip().endswith("%") else text
+
+
+ShareOrMeter = Annotated[
+    Decimal | str,
+    PlainValidator(_share_or_meter, json_schema_input_type=str),
+    PlainSerializer(lambda value: value if isinstance(value, str) else _percent_text(value), return_type=str),
+]
+"""A share, or the meter that measures it."""
+
+
+def _expect(value: Any) -> timedelta | str:
+    if value in ("1d", "1mo", "1y"):
+        return value
+    try:
+        return _duration(value)
+    except PydanticCustomError:
+        raise refuse(f"{value!r} is no period", "write 1d, 1mo or 1y (days, months and years of the site), or like 15m") from None
+
+
+Expect = Annotated[
+    timedelta | Literal["1d", "1mo", "1y"],
+    PlainValidator(_expect, json_schema_input_type=str),
+    PlainSerializer(lambda value: value if isinstance(value, str) else duration_text(value), return_type=str),
+]
+"""How often something must come: a calendar period of the site, or a length."""
 
 
 def _number(value: Any) -> Any:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from schemas.scalars import Day, Duration, Id, Model, Name, Number, Percent, Text
+from schemas.scalars import Day, Expect, Id, Model, Name, Number, ShareOrMeter, Text
 
 Scope = Literal[1, 2, 3]
 Method = Literal["activity", "mass_balance", "spend", "direct"]
@@ -40,7 +40,7 @@ class Source(Model):
 
     source: Text = Field(description="an id; with for_each: a pattern like press-{n}")
     site: Id
-    scope: Scope | Literal["none"] = Field(description="1, 2, 3, or none (energy_only, outside_scopes, removal)")
+    scope: Literal[1, 2, 3, "none"] = Field(description="1, 2, 3, or none (energy_only, outside_scopes, removal)")
     category: Name
     measured_by: Text = Field(description="a meter like site/path:channel, or an expression like [a:b] - [c:d]")
     name: Text | None = None
@@ -49,8 +49,8 @@ class Source(Model):
     valid_from: Day | None = Field(None, description="first day; default: its first reading")
     valid_to: Day | None = Field(None, description="last day")
     tags: dict[Name, Text] = Field(default={}, description="values of the plant's tags; they win over a meter's")
-    biogenic_share: Percent | Text | None = Field(None, description="biogenic part of the carbon, like 10%, or a meter")
-    expect: Duration | Literal["1d", "1mo", "1y"] | None = Field(None, description="events: how often something must come")
+    biogenic_share: ShareOrMeter | None = Field(None, description="biogenic part of the carbon, like 10%, or a meter")
+    expect: Expect | None = Field(None, description="events: how often something must come")
     over: Literal["1d", "1mo"] | None = Field(None, description="evaluate the expression on totals of this period")
     derive: tuple[Literal["cat_3"], ...] | None = Field(None, description="what is derived from it; default: the plant's")
     for_each: Text | None = Field(None, description="one source for each meter of this pattern, like site/press/*:energy")

@@ -1,7 +1,7 @@
 """Which receipts of an MQTT connection may be acknowledged now: in receipt order, and only on the connection they came on.
 
-Acknowledgements must leave in the order in which the messages came (MQTT 3.1.1, 4.6 [MQTT-4.6.0-2]). After a reconnect packet ids begin
-anew: an acknowledgement of before could then confirm a message that was never committed, so it is dropped; the broker
+Acknowledgements must leave in the order in which the messages came (MQTT 3.1.1, 4.6 [MQTT-4.6.0-2]). After a reconnect packet
+ids begin anew: an acknowledgement of before could then confirm a message that was never committed, so it is dropped; the broker
 delivers those messages again.
 """
 

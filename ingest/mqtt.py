@@ -6,7 +6,6 @@ paho with manual acknowledgement. Subscriptions ask for QoS 1 at most: paho conf
 import hashlib
 import logging
 import re
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -76,8 +75,10 @@ class Subscriber:
         if broker.username:
             self._client.username_pw_set(broker.username, password)
         if broker.tls:
-            files = [str(folder / f) if f else None for f in (broker.tls.ca_file, broker.tls.cert_file, broker.tls.key_file)]
-            self._client.tls_set(*files, tls_version=ssl.PROTOCOL_TLS_CLIENT)
+            ca, cert, key = (
+                str(folder / f) if f else None for f in (broker.tls.ca_file, broker.tls.cert_file, broker.tls.key_file)
+            )
+            self._client.tls_set(ca, cert, key)
         self._client.reconnect_delay_set(1, 30)
         self._client.on_connect = self._connected
         self._client.on_disconnect = self._disconnected

@@ -1,0 +1,87 @@
+"""The whole way from messages to figures, wired from the rooms' pure functions. Service, `compute` and tests all use this."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+import polars as pl
+from ingest.feeds import Feeds
+
+import ingest
+from processors import accept, activity, clean, collapse, meters, plan, price, sources, split, steps
+from processors.factors import Catalogue
+from schemas.frames import READINGS, REJECTS, shaped
+from schemas.plant import Plant
+
+Payloads = Callable[[list[int]], pl.DataFrame]
+"""Message ids -> frame (message, topic, payload): asked only where two readings tie (processors.collapse)."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A plant, compiled: what every step needs, nothing read at run time."""
+
+    plant: Plant
+    catalogue: Catalogue
+    feeds: Feeds
+    channels: accept.Channels
+    plan: plan.Plan
+
+    @property
+    def base_us(self) -> int:
+        return round(self.plant.settings.reporting.base_interval.total_seconds() * 1_000_000)
+
+
+def configure(
+    plant: Plant, catalogue: Catalogue, meters_seen: Sequence[str] = (), before: Configuration | None = None
+) -> Configuration:
+    """Compile a plant; `meters_seen` unrolls `for_each` and patterns, `before` spares what did not change."""
+    same = before is not None and before.plant == plant
+    feeds = before.feeds if same and before else ingest.compile(plant)
+    channels = before.channels if same and before else accept.channels(plant)
+    return Configuration(plant, catalogue, feeds, channels, plan.compile(plant, catalogue, sources.expand(plant, meters_seen)))
+
+
+class Read(NamedTuple):
+    readings: pl.DataFrame
+    rejects: pl.DataFrame
+    outcomes: pl.DataFrame
+
+
+def read(messages: pl.DataFrame, configuration: Configuration) -> Read:
+    """MESSAGES -> READINGS (not yet collapsed), REJECTS and OUTCOMES."""
+    decoded = ingest.decode(messages, configuration.feeds)
+    readings, refused = accept.accept(decoded.decoded, configuration.channels)
+    rejects = pl.concat([shaped(decoded.rejects, REJECTS), shaped(refused, REJECTS)])
+    return Read(shaped(readings, READINGS), rejects, decoded.outcomes)
+
+
+class Metered(NamedTuple):
+    amounts: pl.DataFrame
+    events: pl.DataFrame
+    levels: pl.DataFrame
+    clocks: pl.DataFrame
+
+
+def meter(
+    readings: pl.DataFrame,
+    configuration: Configuration,
+    payloads: Payloads,
+    window: tuple[datetime, datetime] | None = None,
+    peaks: pl.DataFrame | None = None,
+) -> Metered:
+    """READINGS of some meters (whole series, or a window with context) -> AMOUNTS by base interval, EVENTS, levels, clocks."""
+    kept = collapse.collapse(readings, payloads)
+    clocks = kept.group_by(pl.col("site").cast(pl.String)).agg(newest=pl.col("received_at").max())
+    attributes = meters.attributes(kept, configuration.plant)
+    cleaned, taken_out = clean.clean(kept, attributes)
+    found, named = steps.steps(cleaned, attributes, peaks)
+    amounts = split.split(found, configuration.base_us, window)
+    return Metered(amounts, pl.concat([taken_out, named]), kept.filter(pl.col("kind") == "level"), clocks)
+
+
+def figures(amounts: pl.DataFrame, levels: pl.DataFrame, first: pl.DataFrame, configuration: Configuration) -> pl.DataFrame:
+    """AMOUNTS of whole base intervals (whole UTC hours where contracts allocate) -> FIGURES."""
+    active = activity.activity(amounts, configuration.plan.sources, first, configuration.base_us)
+    return price.price(active, amounts, levels, configuration.plan)

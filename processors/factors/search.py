@@ -1,0 +1,84 @@
+"""Search among factors: every word counts, whole words before beginnings, what people mostly want first."""
+
+import re
+from collections.abc import Iterable
+
+from processors.factors.factor import Factor
+from processors.factors.match import plain
+
+_FIRST = (
+    "fuels",
+    "uk electricity",
+    "electricity",
+    "stationary combustion",
+    "waste disposal",
+    "business travel air",
+    "refrigerants",
+)
+"""Tables that people mostly mean; others follow."""
+
+_LATER = re.compile(r"^(wtt|uk electricity t d|managed assets|secr)")
+SYNONYMS = {
+    "gasoline": ("petrol", "gasoline"),
+    "petrol": ("petrol", "gasoline"),
+    "flight": ("flight", "flights", "air"),
+    "flights": ("flight", "flights", "air"),
+    "landfill": ("landfill", "landfilled"),
+    "truck": ("truck", "hgv", "hgvs", "rigid"),
+    "lorry": ("hgv", "hgvs", "rigid", "articulated"),
+    "gas": ("gas",),
+    "power": ("power", "electricity"),
+    "uk": ("uk", "gb"),
+}
+
+
+def search(text: str, factors: Iterable[Factor], of_set: str | None, region: str | None, limit: int) -> list[Factor]:
+    """The factors that hold every word of the text (in id, table, activity, item, unit, region), best first."""
+    words = plain(text).split()
+    chosen = [f for f in factors if (not of_set or f.set == of_set) and (not region or f.region == region)]
+    scored = [(score, f) for f in chosen if (score := _score(words, f)) > 0]
+    return [f for _, f in sorted(scored, key=lambda found: (-found[0], len(found[1].item), found[1].id))[:limit]]
+
+
+def near(text: str, factors: Iterable[Factor], limit: int) -> list[Factor]:
+    """The factors that hold most words of the text: candidates for an error."""
+    words = plain(text).split()
+    scored = [(sum(_word(w, *_texts(f)) for w in words), f) for f in factors]
+    return [f for score, f in sorted(scored, key=lambda s: (-s[0], len(s[1].item), s[1].id))[:limit] if score > 0]
+
+
+def _score(words: list[str], factor: Factor) -> float:
+    item, rest = _texts(factor)
+    total = 0.0
+    for word in words:
+        points = _word(word, item, rest)
+        if not points:
+            return 0
+        total += points
+    table = plain(factor.table)
+    if item == words:
+        total += 6
+    elif item[: len(words)] == words:
+        total += 3
+    total += 2 if table in _FIRST else (-4 if _LATER.match(table) and "wtt" not in words else 0)
+    return total + (1 if len(factor.gases) > 1 else 0) - 0.05 * len(item)
+
+
+def _texts(factor: Factor) -> tuple[list[str], list[str]]:
+    rest = f"{factor.table} {factor.activity} {factor.per_unit} {factor.region or ''} {factor.set} {factor.id}"
+    return plain(factor.item).split(), plain(rest).replace("_", " ").split()
+
+
+def _word(word: str, item: list[str], rest: list[str]) -> float:
+    best = 0.0
+    for candidate in SYNONYMS.get(word, (word,)):
+        exact = 0.0 if candidate == word else 0.5
+        if candidate in item:
+            best = max(best, 4 - exact)
+        elif candidate in rest:
+            best = max(best, 2.5 - exact)
+        elif len(candidate) > 2 and any(text.startswith(candidate) for text in item):
+            best = max(best, 2 - exact)
+        elif len(candidate) > 2 and any(text.startswith(candidate) for text in rest):
+            best = max(best, 1 - exact / 2)
+    return best

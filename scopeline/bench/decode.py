@@ -1,4 +1,4 @@
-"""Decoding alone: messages to DECODED frames. Run as `python -m scopeline.bench.decode PLANT READINGS`; prints processor seconds."""
+"""Decoding alone: messages to DECODED frames. `python -m scopeline.bench.decode PLANT READINGS` prints processor seconds."""
 
 import sys
 import time
@@ -16,7 +16,9 @@ CHUNK = 100_000
 
 def decode(plant: Path, readings: int) -> float:
     """Processor seconds in `ingest.decode` for that many messages; AssertionError when one is not read."""
-    feeds = ingest.compile(load(plant))
+    found, problems = load(plant)
+    assert found, problems
+    feeds = ingest.compile(found)
     seconds, place = 0.0, 0
     for frame in messages(readings, CHUNK):
         received = pl.col("received_at").str.to_datetime("%Y-%m-%dT%H:%M:%SZ", time_unit="us", time_zone="UTC")
@@ -25,9 +27,9 @@ def decode(plant: Path, readings: int) -> float:
             MESSAGES,
         )
         begun = time.process_time()
-        found = ingest.decode(given, feeds)
+        read = ingest.decode(given, feeds)
         seconds += time.process_time() - begun
-        assert found.decoded.height == frame.height, found.rejects
+        assert read.decoded.height == frame.height, read.rejects
         place += frame.height
     return seconds
 

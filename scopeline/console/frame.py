@@ -19,6 +19,8 @@ body { background: var(--page); color: var(--ink); font-feature-settings: "tnum"
 .scope-big { font-size: 28px; font-weight: 650; line-height: 1.15; }
 .scope-grid { display: grid; gap: 12px; width: 100%; }
 .scope-cards { grid-template-columns: repeat(auto-fit, minmax(200px, 1fr)); }
+.scope-halves { grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); }
+.scope-plain { border: none !important; }
 .scope-header { background: var(--card); color: var(--ink); border-bottom: 1px solid var(--line); }
 .scope-nav a { color: var(--soft); text-decoration: none; padding: 6px 10px; border-radius: 6px; font-weight: 550; }
 .scope-nav a.here { color: var(--accent); background: color-mix(in srgb, var(--accent) 12%, transparent); }

@@ -1,0 +1,175 @@
+"""Feeds: does each feed work? Last message, rate, silence, outcomes, quarantine with payloads, and a place to try a payload."""
+
+from typing import Any
+
+from nicegui import run, ui
+
+from scopeline.console.frame import card, frame, shown
+from scopeline.console.live import age
+from scopeline.query import local
+from scopeline.service import Service
+
+_READING_COLUMNS = ("meter", "observed_at", "value", "unit", "kind", "quality", "native")
+
+
+def page(service: Service) -> None:
+    """Build the page; the table follows the log every two seconds."""
+    zone = service.plant.settings.sites[0].timezone
+    with frame(service, "/feeds"):
+        with ui.row().classes("items-center w-full"):
+            ui.label("Feeds").style("font-size: 18px; font-weight: 650")
+            ui.space()
+            ui.button("Try a payload", on_click=lambda: _try(service, "", "")).props("no-caps outline color=teal-9")
+        table = (
+            ui.table(
+                columns=[
+                    {
+                        "name": name,
+                        "label": label,
+                        "field": name,
+                        "align": "left" if name in ("feed", "state", "topic") else "right",
+                    }
+                    for name, label in (
+                        ("feed", "Feed"),
+                        ("state", "State"),
+                        ("last", "Last message"),
+                        ("rate", "Per minute"),
+                        ("decoded", "Decoded"),
+                        ("skipped", "Skipped"),
+                        ("quarantined", "Quarantined"),
+                        ("topic", "Topic"),
+                    )
+                ],
+                rows=[],
+                row_key="feed",
+            )
+            .props("dense flat hide-pagination wrap-cells")
+            .classes("w-full cursor-pointer")
+        )
+        table.on("row-click", lambda event: chosen(event.args[1]["feed"]))
+        detail = ui.element("div").classes("scope-grid")
+
+        async def chosen(feed: str) -> None:
+            found = await run.io_bound(_detail, service, feed)
+            if found is not None:
+                detail.clear()
+                with detail:
+                    _show(service, feed, found, zone)
+
+        async def refresh() -> None:
+            feeds = await run.io_bound(service.feeds)
+            if feeds is not None and (rows := [_row(feed) for feed in feeds]) != table.rows:
+                table.rows = rows
+
+        ui.timer(2.0, refresh)
+
+
+def _row(feed: dict[str, Any]) -> dict[str, Any]:
+    silent = feed.get("silent_s")
+    return {
+        "feed": feed["feed"] or "(no feed matched)",
+        "state": state(feed),
+        "last": "never" if silent is None else f"{age(silent)} ago",
+        "rate": shown(feed.get("rate_per_minute"), 3),
+        "decoded": f"{feed.get('decoded') or 0:,}",
+        "skipped": f"{feed.get('skipped') or 0:,}",
+        "quarantined": f"{feed.get('quarantined') or 0:,}",
+        "topic": feed.get("topic") or "",
+    }
+
+
+def state(feed: dict[str, Any]) -> str:
+    """One word on a feed.
+
+    >>> state({"feed": "a", "messages": 0}), state({"feed": "a", "messages": 9, "silent": True})
+    ('waiting', 'silent')
+    """
+    if feed["feed"] is None:
+        return "unmatched" if feed.get("unmatched") else "ok"
+    if not feed.get("messages"):
+        return "waiting"
+    return "silent" if feed.get("silent") else "ok"
+
+
+def _detail(service: Service, feed: str) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    named = None if feed.startswith("(") else feed
+    found = service.feed(named) if named else None
+    return found, service.quarantine(feed=named, limit=50).to_dicts() if named else []
+
+
+def _show(service: Service, feed: str, found: tuple[dict[str, Any] | None, list[dict[str, Any]]], zone: str) -> None:
+    last, quarantined = found
+    if last is None:
+        with card():
+            ui.label("These messages matched no feed. Add a feed with their topic, or leave them.").classes("scope-soft")
+        return
+    with ui.element("div").classes("scope-grid scope-halves"):
+        with card(f"{feed}: last message"):
+            ui.label(last.get("last_topic") or "no message yet").style("font-weight: 600; overflow-wrap: anywhere")
+            ui.label(_clipped(last.get("last_payload"))).classes("scope-mono")
+            topic, payload = last.get("last_topic") or "", last.get("last_payload") or ""
+            ui.button("Try it", on_click=lambda: _try(service, topic, payload)).props("flat no-caps dense color=teal-9")
+        with card("Its readings, as stated"):
+            _readings(last.get("readings") or [])
+    with card(f"{feed}: quarantine"):
+        if not quarantined:
+            ui.label("Nothing is quarantined.").classes("scope-soft")
+            return
+        ui.button("Try all again", on_click=lambda: _redrive(service, feed)).props("flat no-caps dense color=teal-9")
+        for row in quarantined:
+            title = f"{local(row['received_at'], zone)} · {row['reason']} · {row['topic']}"
+            with ui.expansion(title).classes("w-full").props("dense") as expansion:
+                ui.label(row["detail"] or "")
+                body = ui.label("").classes("scope-mono")
+            expansion.on_value_change(lambda event, m=row["message"], b=body: _payload(service, m, b) if event.value else None)
+
+
+async def _payload(service: Service, message: int, body: ui.label) -> None:
+    found = await run.io_bound(service.quarantined, message)
+    if found is not None:
+        body.set_text(_clipped(found.get("payload") or "base64: " + str(found.get("payload_base64") or "")))
+
+
+async def _redrive(service: Service, feed: str) -> None:
+    done = await run.io_bound(service.redrive, None, feed)
+    if done is not None:
+        ui.notify(f"{done['tried']} tried, {done['read']} read, {done['still']} still in quarantine")
+
+
+def _clipped(text: str | None, limit: int = 4000) -> str:
+    text = text or ""
+    return text if len(text) <= limit else f"{text[:limit]} … ({len(text):,} characters)"
+
+
+def _readings(readings: list[dict[str, Any]]) -> None:
+    if not readings:
+        ui.label("No reading.").classes("scope-soft")
+        return
+    columns = [{"name": c, "label": c.replace("_", " "), "field": c, "align": "left"} for c in _READING_COLUMNS]
+    rows = [{c: str(reading.get(c, "")) for c in _READING_COLUMNS} for reading in readings]
+    ui.table(columns=columns, rows=rows).props("dense flat hide-pagination wrap-cells").classes("w-full scope-plain")
+
+
+def _try(service: Service, topic: str, payload: str) -> None:
+    """A dialogue that shows what a payload would give; it changes nothing."""
+    with ui.dialog(value=True) as dialog, ui.card().style("width: min(760px, 94vw); max-width: none"):
+        ui.label("Try a payload").style("font-weight: 650")
+        asked = ui.input("Topic", value=topic).classes("w-full")
+        body = ui.textarea("Payload", value=payload).props("autogrow input-style='font-family: monospace; font-size: 12.5px'")
+        body.classes("w-full")
+        answer = ui.element("div").classes("w-full")
+
+        async def go() -> None:
+            found = await run.io_bound(service.try_, asked.value, (body.value or "").encode())
+            answer.clear()
+            with answer:
+                for outcome in (found or {}).get("outcomes", []):
+                    text = f"{outcome.get('feed') or 'no feed'}: {outcome['outcome']}"
+                    ui.label(text + (f", {outcome['reason']}" if outcome.get("reason") else "")).style("font-weight: 600")
+                for reject in (found or {}).get("rejects", []):
+                    ui.label(f"{reject['reason']}: {reject['detail']}").style("color: #c0392b")
+                _readings((found or {}).get("readings", []))
+
+        with ui.row():
+            ui.button("Try", on_click=go).props("no-caps color=teal-9")
+            ui.button("Close", on_click=dialog.close).props("no-caps flat color=grey-7")

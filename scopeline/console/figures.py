@@ -1,0 +1,168 @@
+"""Figures: table and chart of any range, interval, grouping and basis; download; each base figure leads to its trace."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+import polars as pl
+from nicegui import run, ui
+
+from scopeline.console import charts
+from scopeline.console.frame import card, chart, frame, percent, shown
+from scopeline.query import QueryError, figure_query, local, moment, rfc3339
+from scopeline.service import Service
+
+_INTERVALS = {"base": "Base", "15m": "15 minutes", "1h": "Hour", "1d": "Day", "1mo": "Month", "1y": "Year", "all": "Whole range"}
+_GROUPS = ("site", "source", "scope", "category", "component")
+_LIMIT = 2_000
+
+
+@dataclass
+class Asked:
+    """What the form says; bound to its fields."""
+
+    start: str
+    end: str
+    interval: str = "1h"
+    group: list[str] | None = None
+    basis: str = "location"
+
+    def arguments(self) -> dict[str, str]:
+        return {
+            "from": self.start,
+            "to": self.end,
+            "interval": self.interval,
+            "group_by": ",".join(self.group or ["none"]),
+            "basis": self.basis,
+        }
+
+
+def page(service: Service) -> None:
+    """Build the page and ask for today by hour and scope."""
+    zone = service.plant.settings.sites[0].timezone
+    today = service.host.now().astimezone(ZoneInfo(zone)).date()
+    asked = Asked(str(today - timedelta(days=1)), str(today + timedelta(days=1)), group=["scope"])
+    groups = [*_GROUPS, *(f"tag_{tag}" for tag in service.plant.settings.tags)]
+    with frame(service, "/figures"):
+        with card(), ui.row().classes("items-end w-full").style("gap: 14px"):
+            ui.input("From").bind_value(asked, "start").style("width: 130px").tooltip("2026, 2026-03, 2026-03-29 or an instant")
+            ui.input("To (exclusive)").bind_value(asked, "end").style("width: 130px")
+            ui.select(_INTERVALS, label="Interval").bind_value(asked, "interval").style("width: 130px")
+            ui.select(groups, label="Group by", multiple=True).bind_value(asked, "group").style("min-width: 170px")
+            ui.select(["location", "market", "both"], label="Basis").bind_value(asked, "basis").style("width: 120px")
+            show = ui.button("Show").props("no-caps color=teal-9")
+            with ui.dropdown_button("Download", auto_close=True).props("no-caps outline color=teal-9"):
+                for ending in ("csv", "xlsx", "parquet", "json"):
+                    ui.item(ending, on_click=lambda e=ending: ui.navigate.to(_download(asked, e)))
+        note = ui.label().classes("scope-soft")
+        with card() as area:
+            graph = chart({}, 320)
+        holder = ui.element("div").classes("w-full")
+
+        async def ask() -> None:
+            try:
+                rows = await run.io_bound(_rows, service, asked)
+            except QueryError as error:
+                ui.notify(str(error), type="negative", multi_line=True)
+                return
+            if rows is None:
+                return
+            cut = f"The first {_LIMIT:,} rows; download for all of them. " if len(rows) > _LIMIT else ""
+            note.set_text(f"{cut}{len(rows):,} rows. Times are local to {zone}.")
+            series = _series(rows, asked)
+            area.set_visibility(bool(series) and asked.interval != "all")
+            days = asked.interval in ("1d", "1mo", "1y")
+            graph.options.clear()
+            graph.options.update(charts.stacked_bars(f"Emissions, {asked.basis}-based ({zone})", "kgCO2e", zone, series, days))
+            graph.update()
+            holder.clear()
+            with holder:
+                _table(service, rows.head(_LIMIT), asked, zone)
+
+        show.on_click(ask)
+        ui.timer(0.1, ask, once=True)
+
+
+def _download(asked: Asked, ending: str) -> str:
+    return "/api/v1/figures?" + urlencode({**asked.arguments(), "format": ending})
+
+
+def _rows(service: Service, asked: Asked) -> pl.DataFrame:
+    """Up to one row more than the page shows."""
+    given = asked.arguments()
+    query = figure_query(service.plant, asked.start, asked.end, asked.interval, given["group_by"], None, asked.basis)
+    found: list[pl.DataFrame] = []
+    for chunk in service.figures(query):
+        found.append(chunk)
+        if sum(map(len, found)) > _LIMIT:
+            break
+    return pl.concat(found, how="diagonal_relaxed").head(_LIMIT + 1) if found else pl.DataFrame()
+
+
+def _series(rows: pl.DataFrame, asked: Asked) -> dict[str, list[tuple[datetime, float | None]]]:
+    """One stacked series a group; a chart of both bases would add what must not be added, so it shows location."""
+    if rows.is_empty() or "interval_start" not in rows.columns or rows["interval_start"].null_count():
+        return {}
+    if "basis" in rows.columns and asked.basis == "both":
+        rows = rows.filter(pl.col("basis").is_in(["location", ""]))
+    groups = ["source"] if asked.interval == "base" else [g for g in asked.group or [] if g in rows.columns]
+    words = [pl.col(group).cast(pl.String).fill_null("none") for group in groups] or [pl.lit("total")]
+    kg = pl.when(pl.col("co2e_kg").count() > 0).then(pl.col("co2e_kg").sum())
+    named = (
+        rows.group_by("interval_start", _name=pl.concat_str(words, separator=" · ")).agg(kg=kg).sort("_name", "interval_start")
+    )
+    times = named["interval_start"].unique().sort().to_list()
+    result = {}
+    for (key,), points in named.group_by("_name", maintain_order=True):
+        values = dict(points.select("interval_start", "kg").iter_rows())
+        label = f"Scope {key}" if groups == ["scope"] and str(key).isdigit() else str(key)
+        result[label] = [(at, values.get(at)) for at in times]
+    return result
+
+
+_SHARES = ("coverage", "estimated_share", "unpriced_share")
+_FIRST = ("period", "interval_start", "site", "source", "component", "scope", "category", "basis", "activity", "activity_unit")
+_KG = ("co2e_kg", "co2_kg", "ch4_kg", "n2o_kg", "biogenic_co2_kg")
+_LAST = ("coverage", "estimated_share", "unpriced_share", "status", "instrument", "factor_id", "factor_version")
+
+
+def _table(service: Service, rows: pl.DataFrame, asked: Asked, zone: str) -> None:
+    tags = [c for c in rows.columns if c.startswith("tag_")]
+    hidden = {"interval_start"} if "period" in rows.columns else set()
+    wanted = [c for c in (*_FIRST, *tags, *_KG, *_LAST) if c in rows.columns and c not in hidden]
+    sides = {c: "right" if rows.schema[c].is_numeric() else "left" for c in wanted}
+    columns: list[dict[str, Any]] = [{"name": c, "label": c, "field": c, "align": sides[c], "sortable": True} for c in wanted]
+    cells = [{"_at": rfc3339(row.get("interval_start")), **_cells(row, wanted, zone)} for row in rows.to_dicts()]
+    table = ui.table(columns=columns, rows=cells, pagination={"rowsPerPage": 25}).props("dense flat")
+    table.classes("w-full")
+    if asked.interval == "base":
+        table.classes("cursor-pointer")
+        table.on("row-click", lambda event: _trace(service, event.args[1]))
+
+
+def _cells(row: dict[str, Any], wanted: list[str], zone: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in wanted:
+        value = row[name]
+        if name in _SHARES:
+            found[name] = percent(value)
+        elif isinstance(value, datetime):
+            found[name] = local(value, zone)
+        elif isinstance(value, float):
+            found[name] = shown(value, 6)
+        else:
+            found[name] = "" if value is None else str(value)
+    return found
+
+
+async def _trace(service: Service, row: dict[str, Any]) -> None:
+    basis = row.get("basis") or None
+    found = await run.io_bound(service.trace, row["source"], moment(row["_at"], "at").at, basis)
+    if found is None:
+        return
+    with ui.dialog(value=True) as dialog, ui.card().style("width: min(980px, 96vw); max-width: none"):
+        ui.label(f"Where the figure of {row['source']} comes from").style("font-weight: 650")
+        ui.label(found.text()).classes("scope-mono")
+        ui.button("Close", on_click=dialog.close).props("no-caps flat color=grey-7")

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from processors.exact import EXACT, FITS, LIMIT_N, base_n, big, decimals, half_even, parse, rounded
-from processors.series import distinct
+from processors.series import distinct, narrowed
 from schemas.feed import Accept, Channel, UnitRule
 from schemas.frames import READINGS, REJECTS, shaped
 from schemas.numeric import N
@@ -106,9 +106,9 @@ def accept(decoded: pl.DataFrame, channels: Channels, window: bool = True) -> Ac
     reason = ruled.select(_reason(window).alias("reason"))["reason"]
     refused = reason.is_not_null()
     if not refused.any():
-        return Accepted(shaped(ruled, READINGS), shaped(ruled.clear(), REJECTS))
+        return Accepted(narrowed(ruled, READINGS), shaped(ruled.clear(), REJECTS))
     rejects = ruled.with_columns(reason).filter(refused).with_columns(detail=_detail())
-    return Accepted(shaped(ruled.filter(~refused), READINGS), shaped(rejects, REJECTS))
+    return Accepted(narrowed(ruled.filter(~refused), READINGS), shaped(rejects, REJECTS))
 
 
 def _rules(combinations: Iterable[tuple[Any, ...]], channels: Channels) -> pl.DataFrame:

@@ -3,7 +3,12 @@
 Everything here asks for a column `meter` of text, Enum or Categorical, and does one pass over integers.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import polars as pl
+
+from schemas.frames import shaped
 
 _I64 = 2**63 - 1
 
@@ -70,3 +75,38 @@ def distinct(frame: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
     """
     narrow = frame.select(columns)
     return narrow.filter(edges(narrow, *columns)).unique(maintain_order=True)
+
+
+def ruled(frame: pl.DataFrame, rules: pl.DataFrame, columns: list[str], identity: list[str]) -> pl.DataFrame:
+    """The frame with columns of its meters' rules; one look-up for each run of rows that share the identity.
+
+    Where each meter has one rule, the meter alone decides. A column with one value in all runs costs no memory.
+
+    >>> rules = pl.DataFrame({"meter": ["a"], "unit": ["kWh"], "net": [True]})
+    >>> ruled(pl.DataFrame({"meter": ["a", "a", "b"]}), rules, ["net"], ["meter", "unit"])["net"].to_list()
+    [True, True, None]
+    """
+    keys = ["meter"] if rules["meter"].is_unique().all() else identity
+    start = edges(frame, *keys)
+    heads = frame.filter(start).select(pl.col(name).cast(pl.String) for name in keys)
+    found = heads.join(rules.select(*keys, *columns), on=keys, how="left", nulls_equal=True, maintain_order="left")
+    run = start.cast(pl.UInt32).cum_sum() - 1
+    added = []
+    for name in columns:
+        said = found[name]
+        if said.len() and (said.eq_missing(said[0])).all():
+            added.append(pl.lit(said[0], dtype=said.dtype).alias(name))
+        else:
+            added.append(pl.lit(said.gather(run)).alias(name))
+    return frame.with_columns(added)
+
+
+def narrowed(frame: pl.DataFrame, schema: Mapping[str, Any]) -> pl.DataFrame:
+    """The frame in a schema's shape, where text that came as an enumeration stays one (large frames).
+
+    >>> frame = pl.DataFrame({"meter": ["a"]}, schema={"meter": pl.Enum(["a"])})
+    >>> narrowed(frame, {"meter": pl.String, "at": pl.Int64}).schema
+    Schema([('meter', Enum(categories=['a'])), ('at', Int64)])
+    """
+    kept = {name: dtype for name, dtype in frame.schema.items() if isinstance(dtype, (pl.Enum, pl.Categorical))}
+    return shaped(frame, {name: kept.get(name, dtype) if dtype == pl.String else dtype for name, dtype in schema.items()})

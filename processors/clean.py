@@ -1,0 +1,46 @@
+"""READINGS -> READINGS: readings that contradict both neighbours are taken out of counters, as named events.
+
+Spike: faster than max_rate to and from it, while its neighbours agree. Glitch: a decrease whose successor is not below its
+predecessor. Both by raw neighbours, after the series was split where a device was replaced.
+"""
+
+from typing import NamedTuple
+
+import polars as pl
+
+from processors.counters import change_text, faster, neighboured, series
+from processors.exact import big
+from processors.meters import Meters
+from schemas.frames import EVENTS, shaped
+
+
+class Cleaned(NamedTuple):
+    readings: pl.DataFrame  # READINGS
+    events: pl.DataFrame  # EVENTS: spike, glitch
+
+
+def clean(readings: pl.DataFrame, meters: Meters) -> Cleaned:
+    """Collapsed READINGS without spikes and glitches, and these as EVENTS with their message.
+
+    Exact for a reading whose two raw neighbours are in the frame.
+    """
+    frame = neighboured(series(readings, meters))
+    falls, limits = frame.select((pl.col("change_n") < 0).any(), pl.col("max_rate_n").is_not_null().any()).row(0)
+    if not falls and not limits:
+        return Cleaned(readings, shaped(frame.clear(), EVENTS))
+    change, net = pl.col("change_n"), pl.col("net").fill_null(False)
+    across, across_us = change + change.shift(-1), pl.col("span_us") + pl.col("span_us").shift(-1)
+    fast = faster(change, pl.col("span_us"))
+    agree = ~faster(across, across_us) & (net | (across + pl.col("jitter_n") >= big(0)))
+    spike = fast & fast.shift(-1) & agree & pl.col("side").is_null()
+    glitch = (change < 0) & ~net & (across >= big(0)) & pl.col("side").is_null()
+    frame = frame.with_columns(_spike=spike.fill_null(False), _glitch=glitch.fill_null(False))
+    out = frame.filter(pl.col("_spike") | pl.col("_glitch")).with_columns(
+        at=pl.col("observed_at"),
+        event=pl.when("_spike").then(pl.lit("spike")).otherwise(pl.lit("glitch")),
+        detail=pl.format("{}, and back: taken out", change_text()),
+    )
+    if out.is_empty():
+        return Cleaned(readings, shaped(out, EVENTS))
+    left = pl.repeat(True, readings.height, eager=True).scatter(out["row"], False)
+    return Cleaned(readings.filter(left), shaped(out, EVENTS))

@@ -1,0 +1,177 @@
+"""STEPS -> AMOUNTS: what lies between two instants, split at the edges of the base intervals.
+
+The part of an interval is floor(F(its end)) - floor(F(its start)), F the exact integral from the step's first instant: linear for
+even amounts, quadratic for trapezoids. So parts telescope to the whole, and sums do not depend on order or windows.
+"""
+
+from datetime import datetime
+
+import polars as pl
+
+from processors.exact import EXACT, HOUR_US, big, guarded, linear_floor, ramp_floor
+from processors.series import codes, edges, narrowed, ordered
+from schemas.frames import AMOUNTS, TIME
+
+_NEVER = -(2**62)
+_SMALL = 9.0e18  # a product of doubles below this fits 64 bits
+
+
+def split(steps: pl.DataFrame, base_us: int, window: tuple[datetime, datetime] | None = None) -> pl.DataFrame:
+    """AMOUNTS by meter and base interval, sorted by both; only intervals in which something is known.
+
+    base_us: length of the base interval, UTC-aligned. window: keep intervals that start in [start, end); a long step is not
+    cut outside of it. covered_us: time that steps span, overlaps once; null where only events without a period are.
+
+    10 units spread evenly over 3 minutes from half past give 5/3, 10/3, 10/3 and 5/3, floored at each edge:
+
+    >>> at = pl.datetime(2026, 1, 1, 0, 0, 30, time_zone="UTC")
+    >>> step = pl.select(meter=pl.lit("m"), start=at, end=at.dt.offset_by("3m"), shape=pl.lit("even"), amount_n=pl.lit(10))
+    >>> flags = {"estimated": False, "suspect": False, "spans": True, "rate0_n": None, "rate1_n": None}
+    >>> ends = {"observed0": at, "received0": at, "observed1": at, "received1": at}
+    >>> step = step.with_columns(**{name: pl.lit(value) for name, value in flags.items()}, **ends)
+    >>> split(step, 60_000_000).select("amount_n", "covered_us").rows()
+    [(1, 30000000), (4, 60000000), (3, 60000000), (2, 30000000)]
+    """
+    steps = ordered(steps, "start")
+    parts = _parts(_spans(steps, base_us, window), base_us)
+    parts = parts.with_columns(amount_n=_part(parts), covered_us=_covered(parts))
+    found = _summed(parts, base_us)
+    if not _strictly_sorted(found):
+        again = [pl.col(name).sum() for name in ("amount_n", "estimated_n")]
+        most = [pl.col("lag_us").max(), pl.col("suspect").any(), pl.col("covered_us").sum(), pl.col("_spans").any()]
+        found = ordered(found.group_by("meter", "interval").agg(*again, *most), "interval")
+    covered = pl.when("_spans").then(pl.min_horizontal("covered_us", pl.lit(base_us, dtype=pl.Int64)))
+    return narrowed(found.with_columns(interval_start=(pl.col("interval") * base_us).cast(TIME), covered_us=covered), AMOUNTS)
+
+
+def _spans(steps: pl.DataFrame, base_us: int, window: tuple[datetime, datetime] | None) -> pl.DataFrame:
+    """Steps with first and last base interval (numbers since the epoch) inside the window; the others are dropped."""
+    us = {name: pl.col(name).to_physical() for name in ("start", "end", "observed0", "received0", "observed1", "received1")}
+    frame = steps.with_columns(cover=_cover(steps), **us)
+    first, last = pl.col("start") // base_us, pl.max_horizontal("start", pl.col("end") - 1) // base_us
+    if window is not None:
+        low, high = (pl.Series([edge], dtype=TIME).to_physical()[0] for edge in window)
+        first = pl.max_horizontal(first, pl.lit(-(-low // base_us), dtype=pl.Int64))
+        last = pl.min_horizontal(last, pl.lit(-(-high // base_us) - 1, dtype=pl.Int64))
+        frame = frame.with_columns(first=first, last=last)
+        return frame.filter(pl.col("first") <= pl.col("last"))
+    return frame.with_columns(first=first, last=last)
+
+
+def _cover(steps: pl.DataFrame) -> pl.Series:
+    """From when a step's time counts as covered: after what earlier steps of the meter covered already (us)."""
+    start, end = pl.col("start").to_physical(), pl.col("end").to_physical()
+    same = ~edges(steps, "meter")
+    overlapping = same & steps.select((start < end.shift(1)).fill_null(False))[:, 0]
+    if not overlapping.any():
+        return steps.select(start)["start"]
+    until = pl.when("spans").then(end)
+    before = until.cum_max().over("meter").shift(1).over("meter").forward_fill().over("meter")
+    return steps.select(cover=pl.max_horizontal(start, before))["cover"]
+
+
+def _parts(frame: pl.DataFrame, base_us: int) -> pl.DataFrame:
+    """One row a step and base interval: `interval`, and `low`, `high`: the part's edges (us)."""
+    count = frame["last"] - frame["first"] + 1
+    if (count == 1).all():
+        parts = frame.with_columns(interval=pl.col("first"))
+    else:
+        row = frame.select(pl.int_range(pl.len(), dtype=pl.UInt32).repeat_by(count).explode())[:, 0]
+        within = pl.int_range(row.len(), dtype=pl.Int64, eager=True) - (count.cum_sum() - count).gather(row)
+        parts = frame[row].with_columns(interval=pl.col("first") + within)
+    begin = pl.col("interval") * base_us
+    return parts.with_columns(low=pl.max_horizontal("start", begin), high=pl.min_horizontal("end", begin + base_us))
+
+
+def _part(parts: pl.DataFrame) -> pl.Series:
+    """Exact amount of each part: floor(F(high)) - floor(F(low))."""
+    whole = (pl.col("low") == pl.col("start")) & (pl.col("high") == pl.col("end"))
+    cut = parts.select(cut=~whole)["cut"]
+    amount = parts["amount_n"].cast(EXACT)
+    if not cut.any():
+        return amount
+    for shape, integral in (("even", _even), ("ramp", _ramp)):
+        where = (cut & (parts["shape"] == shape)).arg_true()
+        if where.len() == parts.height:
+            return integral(parts)
+        if where.len():
+            amount = amount.scatter(where, integral(parts[where]))
+    return amount
+
+
+def _even(parts: pl.DataFrame) -> pl.Series:
+    frame = parts.select(
+        pl.col("amount_n").cast(EXACT),
+        low=pl.col("low") - pl.col("start"),
+        high=pl.col("high") - pl.col("start"),
+        span=pl.col("end") - pl.col("start"),
+    )
+    amount, low, high, span = (pl.col(name).cast(EXACT) for name in frame.columns)
+    size = pl.col("amount_n").cast(pl.Float64).abs() * pl.col("span")
+    fast = linear_floor(amount, high, span) - linear_floor(amount, low, span)
+    if (frame.select(size.max()).item() or 0.0) < _SMALL:
+        narrow, low, high, span = (pl.col(name).cast(pl.Int64) for name in frame.columns)
+        return frame.select(part=(linear_floor(narrow, high, span) - linear_floor(narrow, low, span)).cast(EXACT))["part"]
+    return guarded(frame, size, fast, lambda a, low, high, span: a * high // span - a * low // span, frame.columns)
+
+
+def _ramp(parts: pl.DataFrame) -> pl.Series:
+    frame = parts.select(
+        pl.col("rate0_n", "rate1_n").cast(EXACT),
+        low=pl.col("low") - pl.col("start"),
+        high=pl.col("high") - pl.col("start"),
+        span=pl.col("end") - pl.col("start"),
+    )
+    rate0, rate1, low, high, span = (pl.col(name).cast(EXACT) for name in frame.columns)
+    size = 4 * (pl.col("rate0_n").cast(pl.Float64).abs() + pl.col("rate1_n").cast(pl.Float64).abs())
+    size = size * pl.col("span").cast(pl.Float64) ** 2
+    fast = ramp_floor(rate0, rate1, high, span) - ramp_floor(rate0, rate1, low, span)
+
+    def slow(r0: int, r1: int, low: int, high: int, span: int) -> int:
+        upto = [(2 * span * r0 * t + (r1 - r0) * t * t) // (2 * span * HOUR_US) for t in (low, high)]
+        return upto[1] - upto[0]
+
+    return guarded(frame, size, fast, slow, frame.columns)
+
+
+def _covered(parts: pl.DataFrame) -> pl.Series:
+    covered = pl.col("high") - pl.max_horizontal("low", "cover")
+    return parts.select(covered=pl.when("spans").then(pl.max_horizontal(covered, pl.lit(0, dtype=pl.Int64))).otherwise(0))[:, 0]
+
+
+def _lag(base_us: int) -> pl.Expr:
+    """How much later than the interval's end, or its own time, the last of the step's readings was received (us)."""
+    end = (pl.col("interval") + 1) * base_us
+    sides = [pl.col(f"received{side}") - pl.max_horizontal(end, pl.col(f"observed{side}")) for side in (0, 1)]
+    return pl.max_horizontal(*sides).fill_null(0)
+
+
+def _summed(parts: pl.DataFrame, base_us: int) -> pl.DataFrame:
+    """Sums over runs of parts of one meter and interval."""
+    run = edges(parts, "meter", "interval").cast(pl.UInt32).cum_sum().set_sorted()
+    lean = parts.select("meter", "interval", "amount_n", "covered_us", "spans", "suspect", "estimated", lag_us=_lag(base_us))
+    estimated, suspect, event = lean["estimated"].any(), lean["suspect"].any(), not lean["spans"].all()
+    sums = {
+        "meter": pl.col("meter").first(),
+        "interval": pl.col("interval").first(),
+        "amount_n": pl.col("amount_n").sum(),
+        "covered_us": pl.col("covered_us").sum(),
+        "lag_us": pl.col("lag_us").max(),
+    }
+    if estimated:
+        sums["estimated_n"] = pl.when("estimated").then(pl.col("amount_n").abs()).otherwise(big(0)).sum()
+    if suspect:
+        sums["suspect"] = pl.col("suspect").any()
+    if event:
+        sums["_spans"] = pl.col("spans").any()
+    found = lean.with_columns(run.alias("_run")).group_by("_run", maintain_order=True).agg(**sums)
+    plain = {"estimated_n": big(0), "suspect": pl.lit(False), "_spans": pl.lit(True)}
+    return found.drop("_run").with_columns(**{name: value for name, value in plain.items() if name not in sums})
+
+
+def _strictly_sorted(found: pl.DataFrame) -> bool:
+    """Whether each meter and interval stands once, in order."""
+    order = pl.DataFrame({"place": codes(found["meter"]), "interval": found["interval"]})
+    place, interval = pl.col("place"), pl.col("interval")
+    later = (place > place.shift(1)) | ((place == place.shift(1)) & (interval > interval.shift(1)))
+    return bool(order.select(later.fill_null(True).all()).item())

@@ -1,0 +1,174 @@
+"""READINGS -> STEPS: the known amounts that lie between two readings, or in one; unknown spans give no row.
+
+Counter: the change of the total. Rate: its integral (trapezoid or hold). Amount: itself, at its instant or over its period.
+Level: nothing. Nothing is extrapolated before the first and after the last reading.
+"""
+
+from typing import NamedTuple
+
+import polars as pl
+
+from processors.counters import change_text, faster, flagged, neighboured, peaked, series
+from processors.exact import EXACT, HOUR_US, big, guarded
+from processors.meters import IDENTITY, Meters
+from processors.series import edges, narrowed, ordered, ruled
+from schemas.frames import EVENTS, STEPS, empty, shaped
+
+_EVENTS = {
+    "rollover": "{}: the counter rolled over",
+    "jitter": "{}: fall within jitter, counts nothing until the old maximum is passed",
+    "reset": "{}: the counter started anew, the new value counts",
+    "gap": "{}: longer than max_gap after the reading before, spread and estimated",
+    "too_fast": "{}: faster than max_rate, unknown",
+}
+
+
+class Stepped(NamedTuple):
+    steps: pl.DataFrame  # STEPS
+    events: pl.DataFrame  # EVENTS
+
+
+def steps(readings: pl.DataFrame, meters: Meters, peaks: pl.DataFrame | None = None) -> Stepped:
+    """STEPS and named events of cleaned READINGS.
+
+    peaks: meter, peak_n: a jittering counter's maximum since its last swap, rollover or reset before the first reading here.
+    """
+    kinds = readings["kind"].unique().to_list()
+    found = [_STEPS[kind](readings, meters, peaks) for kind in ("counter", "rate", "amount") if kind in kinds]
+    if not found:
+        return Stepped(empty(STEPS), empty(EVENTS))
+    return Stepped(pl.concat([part.steps for part in found]), pl.concat([part.events for part in found]))
+
+
+def _counters(readings: pl.DataFrame, meters: Meters, peaks: pl.DataFrame | None) -> Stepped:
+    frame = peaked(flagged(neighboured(series(readings, meters))), peaks)
+    span, amount = pl.col("span_us"), pl.col("amount_n")
+    frame = frame.with_columns(
+        too_fast=faster(amount, span).fill_null(False), gap=(span > pl.col("max_gap_us")).fill_null(False) & amount.is_not_null()
+    )
+    known = frame.select(
+        "meter",
+        start=pl.col("observed_at").shift(1),
+        end="observed_at",
+        shape=pl.when(span == 0).then(pl.lit("point")).otherwise(pl.lit("even")),
+        amount_n="amount_n",
+        estimated="gap",
+        **_both_ends(),
+        _known=amount.is_not_null() & ~pl.col("too_fast"),
+    )
+    known = known.filter("_known")
+    flags = [flag for flag in (*_EVENTS, "unstated") if frame[flag].any()]
+    events = [_events(frame.filter(flag), flag, _EVENTS.get(flag, "")) for flag in flags if flag in _EVENTS]
+    if "unstated" in flags:
+        lost = frame.filter("unstated")
+        events.append(_events(lost, "swap", "{}: the stated reading of a replacement does not fit, the gap is unknown"))
+    swapped = frame.filter(pl.col("side") == 1)
+    if swapped.height:
+        named = pl.format("device {} replaced the one before", pl.col("device").fill_null("?"))
+        events.append(shaped(swapped.with_columns(at="observed_at", event=pl.lit("swap"), detail=named), EVENTS))
+    return Stepped(narrowed(known, STEPS), _joined(events))
+
+
+def _both_ends() -> dict[str, pl.Expr]:
+    """What a step between two neighbouring rows takes from each of them."""
+    doubtful = (pl.col("quality") == "suspect").fill_null(False)
+    return {
+        "suspect": doubtful | doubtful.shift(1),
+        "spans": pl.lit(True),
+        "observed0": pl.col("observed_at").shift(1),
+        "received0": pl.col("received_at").shift(1),
+        "observed1": pl.col("observed_at"),
+        "received1": pl.col("received_at"),
+    }
+
+
+def _rates(readings: pl.DataFrame, meters: Meters, peaks: pl.DataFrame | None) -> Stepped:
+    """Trapezoid between neighbours, or hold; `direction` first: import takes max(x, 0), export max(-x, 0), of both ends."""
+    frame = ordered(readings.filter(pl.col("kind") == "rate"))
+    frame = ruled(frame, meters.rules, ["between", "direction", "max_gap_us", "base"], IDENTITY)
+    value, time, direction = pl.col("value_n"), pl.col("observed_at").to_physical(), pl.col("direction")
+    taken = (
+        pl.when(direction == "import")
+        .then(pl.max_horizontal(value, big(0)))
+        .when(direction == "export")
+        .then(pl.max_horizontal(big(0) - value, big(0)))
+        .otherwise(value)
+    )
+    alike = meters.rules["meter"].is_unique().all()
+    inner = ~(edges(frame, "meter") if alike else edges(frame, "meter", "base"))
+    frame = frame.with_columns(taken=taken, span_us=pl.when(inner).then(time - time.shift(1)))
+    gap = (pl.col("span_us") > pl.col("max_gap_us")).fill_null(False)
+    before = pl.col("taken").shift(1)
+    known = frame.select(
+        "meter",
+        "span_us",
+        start=pl.col("observed_at").shift(1),
+        end="observed_at",
+        shape=pl.lit("ramp"),
+        rate0_n=before,
+        rate1_n=pl.when(pl.col("between") == "previous").then(before).otherwise("taken"),
+        estimated=pl.lit(False),
+        **_both_ends(),
+        _known=(pl.col("span_us") > 0) & ~gap,
+    ).filter("_known")
+    amount = integral(known)
+    late = frame.filter(gap).with_columns(
+        at="observed_at",
+        event=pl.lit("gap"),
+        detail=pl.format("{} s after the reading before, longer than max_gap: unknown", pl.col("span_us") / 1_000_000),
+    )
+    known = known.with_columns(amount_n=amount)
+    return Stepped(narrowed(known, STEPS), shaped(late, EVENTS))
+
+
+def integral(ramps: pl.DataFrame) -> pl.Series:
+    """The whole of each trapezoid, floored: (rate0 + rate1) / 2 x span (trapezoidal rule, see `exact.ramp_floor`).
+
+    >>> ramps = pl.DataFrame({"rate0_n": [60], "rate1_n": [120], "span_us": [600_000_000]})
+    >>> integral(ramps).to_list()
+    [15]
+    """
+    ramps = ramps.with_columns(pl.col("rate0_n", "rate1_n").cast(EXACT))
+    span = pl.col("span_us").cast(EXACT)
+    size = 2 * (pl.col("rate0_n").cast(pl.Float64).abs() + pl.col("rate1_n").cast(pl.Float64).abs()) * pl.col("span_us")
+    total = (pl.col("rate0_n") + pl.col("rate1_n")) * span // big(2 * HOUR_US)
+    return guarded(ramps, size, total, lambda r0, r1, us: (r0 + r1) * us // (2 * HOUR_US), ["rate0_n", "rate1_n", "span_us"])
+
+
+def _amounts(readings: pl.DataFrame, meters: Meters, peaks: pl.DataFrame | None) -> Stepped:
+    """Amounts at their instant, or evenly over their period; periods of a meter that overlap are named, and add."""
+    frame = readings.filter(pl.col("kind") == "amount")
+    lasting = (pl.col("period_start") < pl.col("period_end")).fill_null(False)
+    at = pl.coalesce("period_end", "observed_at")
+    frame = frame.with_columns(
+        start=pl.when(lasting).then("period_start").otherwise(at),
+        end=at,
+        spans=lasting,
+        shape=pl.when(lasting).then(pl.lit("even")).otherwise(pl.lit("point")),
+    )
+    frame = ordered(frame, "start", then=("end",) if frame["spans"].any() else ())
+    known = frame.with_columns(
+        amount_n="value_n",
+        estimated=pl.lit(False),
+        suspect=(pl.col("quality") == "suspect").fill_null(False),
+        observed1=at,
+        received1="received_at",
+    )
+    periods = frame.filter("spans")
+    before = pl.col("end").cum_max().over("meter").shift(1).over("meter")
+    over = periods.filter((pl.col("start") < before).fill_null(False)).with_columns(
+        at="start", event=pl.lit("overlap"), detail=pl.format("the period from {} to {} overlaps an earlier one", "start", "end")
+    )
+    return Stepped(narrowed(known, STEPS), shaped(over, EVENTS))
+
+
+def _events(frame: pl.DataFrame, event: str, sentence: str) -> pl.DataFrame:
+    said = pl.format(sentence, change_text())
+    return shaped(frame.with_columns(at="observed_at", event=pl.lit(event), detail=said), EVENTS)
+
+
+def _joined(events: list[pl.DataFrame]) -> pl.DataFrame:
+    return pl.concat(events) if events else empty(EVENTS)
+
+
+_STEPS = {"counter": _counters, "rate": _rates, "amount": _amounts}

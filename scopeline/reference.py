@@ -1,14 +1,15 @@
 """Writes docs/reference from the commands and the models, so that the pages cannot disagree with the code: `make docs`."""
 
+import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
-import click
 import polars as pl
 import typer
 from pydantic import BaseModel
+from typer.core import TyperArgument, TyperGroup
 
 from schemas.feed import Feed
 from schemas.frames import OUTPUT, REASONS
@@ -85,43 +86,54 @@ def commands() -> Iterator[str]:
     yield from ("# Commands", "", NOTE, "")
     yield from ("Every command says `--help`. Exit code 0: success, 1: a finding, 2: misuse.", "")
     root = typer.main.get_command(app)
-    assert isinstance(root, click.Group)
-    context = click.Context(root, info_name="scopeline")
-    for name in root.list_commands(context):
-        command = root.get_command(context, name)
-        assert command is not None
+    for name, command in inner(root, "scopeline"):
         yield from _command(command, f"scopeline {name}", 2)
 
 
-def _command(command: click.Command, path: str, depth: int) -> Iterator[str]:
-    context = click.Context(command, info_name=path)
-    pieces = [path] if isinstance(command, click.Group) else [path, *command.collect_usage_pieces(context)]
-    yield from (f"{'#' * depth} `{' '.join(pieces)}`", "", (command.help or "").replace("\f", "").strip(), "")
-    described = [p for p in command.params if p.name != "help"]
+def inner(command: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """The commands of a group, by name; nothing for a command that is no group."""
+    if isinstance(command, TyperGroup):
+        context = typer.Context(command, info_name=path)
+        for name in command.list_commands(context):
+            yield name, command.get_command(context, name)
+
+
+def _command(command: Any, path: str, depth: int) -> Iterator[str]:
+    parts = list(inner(command, path))
+    words = [] if parts else command.collect_usage_pieces(typer.Context(command, info_name=path))
+    yield from (f"{'#' * depth} `{' '.join([path, *words])}`", "", inspect.cleandoc(command.help or ""), "")
+    described = [] if parts else [_parameter(p) for p in command.params if p.name != "help"]
     if described:
         yield from ("| argument | what for | default |", "| --- | --- | --- |")
-        yield from (_row(*_parameter(p)) for p in described)
+        yield from (_row(*cells) for cells in described)
         yield ""
-    if isinstance(command, click.Group):
-        for name in command.list_commands(context):
-            inner = command.get_command(context, name)
-            assert inner is not None
-            yield from _command(inner, f"{path} {name}", depth + 1)
+    for name, part in parts:
+        yield from _command(part, f"{path} {name}", depth + 1)
 
 
-def _parameter(parameter: click.Parameter) -> tuple[str, str, str]:
-    names = (
-        ", ".join(f"`{o}`" for o in parameter.opts)
-        if isinstance(parameter, click.Option)
-        else f"`{parameter.make_metavar(CONTEXT)}`"
-    )
-    choices = f" ({', '.join(map(str, parameter.type.choices))})" if isinstance(parameter.type, click.Choice) else ""
+def _parameter(parameter: Any) -> tuple[str, str, str]:
+    names = ", ".join(f"`{o}`" for o in (*parameter.opts, *parameter.secondary_opts))
+    if isinstance(parameter, TyperArgument):
+        names = f"`{parameter.metavar or parameter.name.upper()}`"
+    choices = _choices(parameter.type_descriptor.annotation)
     default = parameter.default
-    shown = "" if default in (None, False, ()) or callable(default) else f"`{default}`"
-    return names, str(getattr(parameter, "help", None) or "") + choices, "required" if parameter.required else shown
+    shown = "" if default in (None, False, (), []) or callable(default) else f"`{default}`"
+    return (
+        names,
+        (parameter.help or "") + (f" ({', '.join(choices)})" if choices else ""),
+        "required" if parameter.required else shown,
+    )
 
 
-CONTEXT = click.Context(click.Command("scopeline"))
+def _choices(annotation: Any) -> list[str]:
+    """The words that a Literal allows, optional or in a list as well.
+
+    >>> _choices(Literal["a", "b"] | None), _choices(str)
+    (['a', 'b'], [])
+    """
+    if get_origin(annotation) is Literal:
+        return [str(word) for word in get_args(annotation)]
+    return [word for part in get_args(annotation) for word in _choices(part)]
 
 
 def plant() -> Iterator[str]:

@@ -6,8 +6,8 @@ import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import click
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -38,16 +38,13 @@ def mentioned(page: Path) -> list[str]:
     return examples(page) + [line for line in lines if line.startswith("scopeline ")]
 
 
-def command_of(words: list[str]) -> tuple[click.Command, click.Context, list[str]]:
+def command_of(words: list[str]) -> tuple[Any, list[str]]:
     """Walk down to the command that the words name; the rest are its arguments."""
-    command, context = typer.main.get_command(app), None
-    while isinstance(command, click.Group):
-        context = click.Context(command, info_name=words[0], parent=context)
-        name, words = words[1], words[1:]
-        found = command.get_command(context, name)
-        assert found, f"no command {name}"
-        command = found
-    return command, click.Context(command, info_name=words[0], parent=context), words[1:]
+    command, path, rest = typer.main.get_command(app), words[0], words[1:]
+    while parts := dict(reference.inner(command, path)):
+        assert rest and rest[0] in parts, f"no command {path} {rest[:1]}"
+        command, path, rest = parts[rest[0]], f"{path} {rest[0]}", rest[1:]
+    return command, rest
 
 
 def test_reference_is_current():
@@ -71,9 +68,8 @@ def test_every_command_has_help_with_an_example():
     for name in COMMANDS:
         done = CliRunner().invoke(app, [name, "--help"], terminal_width=200)
         assert done.exit_code == 0, f"{name}: {done.output}"
-        assert "scopeline " + name in done.output.split("Options")[0].replace("Usage: scopeline " + name, "", 1), (
-            f"{name} --help has no example"
-        )
+        described = done.output.partition("Options")[0].replace(f"Usage: scopeline {name}", "", 1)
+        assert f"scopeline {name}" in described, f"{name} --help has no example"
 
 
 def test_every_setting_is_documented():
@@ -85,7 +81,7 @@ def test_every_setting_is_documented():
 @pytest.mark.parametrize("title", TITLES)
 def test_commands_in_the_documents_exist(title: str):
     for line in mentioned(ROOT / title):
-        command, context, rest = command_of(shlex.split(line, comments=True))
+        command, rest = command_of(shlex.split(line, comments=True))
         known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)} | {"--help"}
         unknown = {word.partition("=")[0] for word in rest if word.startswith("--")} - known
         assert not unknown, f"{title}: {line}: {sorted(unknown)}"

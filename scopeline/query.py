@@ -1,4 +1,4 @@
-"""What people ask for: time range, interval, grouping, filter and basis of figures, read the same from the command line and HTTP."""
+"""What people ask for: time range, interval, grouping, filter and basis of figures; the same from command line and HTTP."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -165,7 +165,9 @@ def figure_query(
     Periods of the past 10,000 days at 15 minutes are fine; a range that ends before it starts is not.
     """
     if not start or not end:
-        raise QueryError(f"{'to' if start else 'from'} is missing", "Say from when (inclusive) to when (exclusive). " + _TIME_REMEDY)
+        raise QueryError(
+            f"{'to' if start else 'from'} is missing", "Say from when (inclusive) to when (exclusive). " + _TIME_REMEDY
+        )
     tags = [f"tag_{tag}" for tag in plant.settings.tags]
     first, last = moment(start, "from"), moment(end, "to")
     query = FigureQuery(
@@ -182,7 +184,9 @@ def figure_query(
         if chosen.column == "site" and (strange := sorted(set(chosen.values) - known)):
             raise QueryError(f"site {strange[0]!r} is not in plant.yaml", f"Sites are: {', '.join(sorted(known))}.")
     if any(begin >= stop for begin, stop in (query.window(s.timezone) for s in plant.settings.sites)):
-        raise QueryError(f"from={start} is not before to={end}", "from is inclusive, to is exclusive: one month is 2026-03 to 2026-04.")
+        raise QueryError(
+            f"from={start} is not before to={end}", "from is inclusive, to is exclusive: one month is 2026-03 to 2026-04."
+        )
     return query
 
 
@@ -198,7 +202,9 @@ def file_format(given: str | None, name: str) -> Format:
     return cast(Format, _one_of("format", given or ending, FORMATS))
 
 
-def chunks(start: datetime, end: datetime, zone: str, rows_a_day: int, limit: int = 400_000) -> Iterable[tuple[datetime, datetime]]:
+def chunks(
+    start: datetime, end: datetime, zone: str, rows_a_day: int, limit: int = 400_000
+) -> Iterable[tuple[datetime, datetime]]:
     """Cut a UTC range into whole local days of about `limit` rows, so that a year streams in constant memory.
 
     >>> a, b = datetime(2026, 3, 27, 23, tzinfo=UTC), datetime(2026, 3, 30, 22, tzinfo=UTC)

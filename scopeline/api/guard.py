@@ -1,9 +1,9 @@
 """Who may ask: tokens, localhost, Host and Origin checks, for every page, route and web socket behind it.
 
-- From this machine (loopback address, no forwarding header) no token is needed, but the Host must be a name of this machine: a page
-  of a foreign site that re-points its own name here (DNS rebinding) is refused.
-- From anywhere else a token is needed: `Authorization: Bearer <token>`, or HTTP Basic with the token as password. Never in the URL.
-  A browser that logged in by Basic gets a session cookie (HttpOnly, SameSite=Strict), since web sockets carry no Basic header.
+- From this machine (loopback address, no forwarding header) no token is needed, but the Host must be a name of this machine: a
+  page of a foreign site that re-points its own name here (DNS rebinding) is refused.
+- From anywhere else a token is needed: `Authorization: Bearer <token>`, or HTTP Basic with the token as password. Never in the
+  URL. A browser that logged in by Basic gets a session cookie (HttpOnly, SameSite=Strict), since web sockets carry no Basic header.
 - What changes something, and every web socket, must come from our own origin when a browser sends it (CSRF).
 - An address that fails ten times within a minute waits.
 """
@@ -103,7 +103,7 @@ def credentials(header: str) -> str | None:
 
 
 class Guard:
-    """ASGI middleware. Puts `scope["scopeline.role"]` (read or operate) and `scope["scopeline.user"]` for what stands behind it."""
+    """ASGI middleware; what stands behind it finds `scope["scopeline.role"]` (read, operate) and `scope["scopeline.user"]`."""
 
     def __init__(
         self,

@@ -14,12 +14,14 @@ import polars as pl
 from schemas.plant import Plant
 from schemas.problem import Problem
 from scopeline.pipeline import Configuration
-from scopeline.query import FigureQuery
+from scopeline.query import FigureQuery, figure_query, instant
+from scopeline.service import factors as _factors
 from scopeline.service import feeds as _feeds
-from scopeline.service import figures as _figures
+from scopeline.service import health as _health
 from scopeline.service import live as _live
 from scopeline.service import messages as _messages
 from scopeline.service import quarantine as _quarantine
+from scopeline.service.figures import Figures
 from scopeline.service.host import Host
 from scopeline.service.live import Live
 from scopeline.trace import Trace, trace
@@ -44,17 +46,28 @@ class Service:
         """The compiled plant in force (pipeline.Configuration)."""
         return self.host.configuration
 
+    def about(self) -> dict[str, Any]:
+        """organisation, running, position, and sites: site, name, timezone."""
+        settings = self.plant.settings
+        sites = [{"site": s.site, "name": s.name, "timezone": s.timezone} for s in settings.sites]
+        return {
+            "organisation": settings.organisation,
+            "running": self.host.running,
+            "position": self.host.store.position(),
+            "sites": sites,
+        }
+
     def problems(self) -> list[Problem]:
         """What the last reading of the plant folder found: errors of an edit that was not taken, warnings, notes."""
         return list(self.host.problems)
 
     # watching -----------------------------------------------------------------------------------------------------------
-    def live(self, by: str = "scope") -> Live:
+    def live(self, by: str = "scope", basis: str = "location") -> Live:
         """The Live page in one value: flows now, kgCO2e/h, today, last 24 h, coverage strip, provisional and final.
 
         `by`: what the 24 h series is stacked by, `scope` or `source`. Cached until the log moves; cheap to call each second.
         """
-        return self._live.get(by)
+        return self._live.get(by, basis)
 
     def feeds(self) -> list[dict[str, Any]]:
         """One dict a configured feed, plus one with feed None for messages that no feed matched.
@@ -65,35 +78,71 @@ class Service:
         return _feeds.feeds(self.host)
 
     def feed(self, feed: str) -> dict[str, Any]:
-        """One feed in full: the dict of `feeds()` plus last_payload (text or base64:), readings (of the last message, like `try_`)."""
+        """One feed in full: the dict of `feeds()` plus last_payload ({payload} or {payload_base64}), readings and
+        rejects of the last message (like `try_`). LookupError when unknown."""
         return _feeds.feed(self.host, feed)
 
-    # figures ------------------------------------------------------------------------------------------------------------
-    def figures(self, query: FigureQuery) -> Iterator[pl.DataFrame]:
-        """Figures in chunks, sorted, constant memory. interval `base`: schemas.frames.OUTPUT plus tag columns, ungrouped;
-        else: period, interval_start, interval_end, the grouping columns, basis, and the figure columns that a sum defines.
-        """
-        return _figures.figures(self.host, query)
+    def ready(self) -> bool:
+        """Whether messages come in and the store answers."""
+        return _health.ready(self.host)
 
-    def facts(self, query: FigureQuery) -> dict[str, Any]:
-        """What stands beside an export: log position, configuration hash, GWP set, factor sets, consolidation, units, arguments."""
-        return _figures.facts(self.host, query)
+    def metrics(self) -> dict[str, list[tuple[dict[str, str], float]]]:
+        """Name -> values with labels, as scopeline.api.health.METRICS describes them."""
+        return _health.metrics(self.host)
+
+    # figures ------------------------------------------------------------------------------------------------------------
+    def query(self, start: str, end: str, **arguments: Any) -> FigureQuery:
+        """A question from texts, checked (scopeline.query.figure_query); QueryError names the remedy."""
+        return figure_query(self.plant, start, end, **arguments)
+
+    def figures(self, query: FigureQuery) -> Figures:
+        """Figures in chunks: iterate once for sorted frames; `facts()` afterwards is what an export's meta file says.
+
+        interval `base`: schemas.frames.OUTPUT plus tag columns, ungrouped; else: period, interval_start, interval_end, the
+        grouping columns, basis, and the figure columns that a sum defines. All frames of one call see one state of the log.
+        """
+        return Figures(self.host, query)
+
+    def figures_frame(self, query: FigureQuery) -> pl.DataFrame:
+        """All of them in one frame, for a screen."""
+        return Figures(self.host, query).frame()
 
     def trace(self, source: str, at: datetime, basis: str | None = None) -> Trace:
         """The figure of a source in the base interval that holds `at`, back to its messages. LookupError when there is none."""
         return trace(self.host, source, at, basis)
+
+    def source_instant(self, source: str, at: str) -> datetime:
+        """A time as asked for (scopeline.query.moment) as an instant, local times in the zone of the source's site."""
+        site = next((s.site for s in self.configuration.plan.sources if s.source == source), None)
+        if site is None:
+            raise LookupError(f"There is no source {source!r}")
+        return instant(at, "at", self.plant.site(site).timezone)
+
+    def factors(
+        self, search: str = "", set: str | None = None, region: str | None = None, limit: int = 100
+    ) -> list[dict[str, Any]]:
+        """Factors of the catalogue that match, as dicts (see `factor`)."""
+        return _factors.search(self.configuration, search, set, region, limit)
+
+    def factor(self, factor_id: str) -> dict[str, Any]:
+        """One factor with gases, unit, validity and citation. LookupError when unknown."""
+        return _factors.show(self.configuration, factor_id)
 
     # readings and messages ----------------------------------------------------------------------------------------------
     def meters(self) -> pl.DataFrame:
         """Meters seen: meter, site, kind, unit, first_observed_at, last_observed_at, last_value (base unit), last_received_at."""
         return _messages.meters(self.host)
 
+    def meter(self, meter: str) -> dict[str, Any]:
+        """One row of `meters`. LookupError when it has no readings."""
+        return _messages.meter(self.host, meter)
+
     def readings(self, meter: str, start: datetime, end: datetime) -> Iterator[pl.DataFrame]:
         """Readings of a meter (collapsed): observed_at, value, unit (base), quality, event, received_at, message, stated unit."""
         return _messages.readings(self.host, meter, start, end)
 
     def messages(self, start: datetime | None, end: datetime | None, topic: str | None = None) -> Iterator[pl.DataFrame]:
-        """The log by received_at: schemas.frames.MESSAGES in the log's order, quarantined ones included; `topic` may hold + and #."""
+        """The log by received_at: schemas.frames.MESSAGES in the log's order, quarantined ones too; `topic` may hold + and #."""
         return _messages.messages(self.host, start, end, topic)
 
     def publish(self, topic: str, payload: bytes, received_at: datetime | None = None) -> int:
@@ -101,7 +150,10 @@ class Service:
         return self.host.publish(topic, payload, received_at)
 
     def try_(self, topic: str, payload: bytes, feed: str | None = None, received_at: datetime | None = None) -> dict[str, Any]:
-        """What a message would give, changing nothing: {readings: [...], rejects: [...], outcomes: [...]} (see INTERFACE `try`)."""
+        """What a message would give, changing nothing: {readings: [...], rejects: [...], outcomes: [...]}.
+
+        A reading: feed, meter, channel, observed_at, value and unit as stated (text), kind, quality, native.
+        """
         return _feeds.try_(self.host, topic, payload, feed, received_at)
 
     # quarantine ---------------------------------------------------------------------------------------------------------

@@ -5,7 +5,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+import polars as pl
+
 from schemas.problem import Problem
+from scopeline.log import Store
+from scopeline.log.tables import naive
 from scopeline.pipeline import Configuration
 
 
@@ -16,8 +20,8 @@ class Host(Protocol):
     def plant_dir(self) -> Path: ...
 
     @property
-    def store(self) -> Any:
-        """scopeline.log.Store: log, readings, figures; its query methods may be called from any thread."""
+    def store(self) -> Store:
+        """Log, readings and figures; its methods may be called from any thread."""
 
     @property
     def configuration(self) -> Configuration: ...
@@ -36,3 +40,16 @@ class Host(Protocol):
 
     def redrive(self, message: int | None = None, feed: str | None = None) -> dict[str, int]:
         """{tried, read, still}."""
+
+
+def ask(host: Host, sql: str, parameters: dict[str, Any]) -> pl.DataFrame:
+    """One SQL question with named parameters on a cursor of its own; times come back as UTC."""
+    cursor = host.store.cursor()
+    try:
+        given = {name: naive(value) if isinstance(value, datetime) else value for name, value in parameters.items()}
+        found = pl.from_arrow(cursor.execute(sql, given).to_arrow_table())
+    finally:
+        cursor.close()
+    assert isinstance(found, pl.DataFrame)
+    times = [name for name, dtype in found.schema.items() if isinstance(dtype, pl.Datetime)]
+    return found.with_columns(pl.col(name).cast(pl.Datetime("us")).dt.replace_time_zone("UTC") for name in times)

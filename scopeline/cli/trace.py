@@ -1,0 +1,40 @@
+"""`scopeline trace`: one figure back to its messages."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scopeline.cli.options import Json, Plant, door, fail, to_json
+
+
+def command(
+    source: Annotated[str, typer.Option(help="A source, like boiler-1.")],
+    at: Annotated[str, typer.Option("--at", metavar="TIME", help="An instant, or a local time of the site, in the interval.")],
+    basis: Annotated[str | None, typer.Option(help="location or market; default: all.")] = None,
+    case: Annotated[Path | None, typer.Option(metavar="DIR", help="Also write a folder that computes this figure.")] = None,
+    plant: Plant = Path("."),
+    json: Json = False,
+) -> None:
+    """The figure of a base interval: formula, activity, factor with citation, conversions, readings, messages.
+
+    `--case` writes plant/, messages.ndjson (the messages behind the figure, no others) and expected.csv; then
+    `scopeline compute --plant DIR/plant --messages DIR/messages.ndjson --out figures.csv` gives that figure again.
+
+    Example: `scopeline trace --source boiler-1 --at 2026-03-29T10:15 --case why`
+    """
+    from scopeline.case import CaseError, write_case
+    from scopeline.trace_text import text
+
+    if case is not None and case.exists() and (not case.is_dir() or any(case.iterdir())):
+        fail(f"--case {case}: is there already and not empty. Choose a new folder.", 2)
+    with door(plant) as asked:
+        found = asked.get("/trace", source=source, at=at, basis=basis)
+        if case is not None:
+            try:
+                write_case(found, asked, plant.resolve(), case)
+            except CaseError as error:
+                fail(str(error), 1)
+    to_json(found) if json else typer.echo(text(found))
+    if case is not None:
+        typer.echo(f"{case} holds the case.", err=True)

@@ -1,0 +1,53 @@
+"""The catalogue for people: factors found by words, and one with its gases and citation."""
+
+from typing import Any
+
+from processors.factors import Factor
+from scopeline.pipeline import Configuration
+
+
+def search(configuration: Configuration, text: str, of_set: str | None, region: str | None, limit: int) -> list[dict[str, Any]]:
+    found = configuration.catalogue.search(text, of_set=of_set, region=region, limit=limit)
+    return [described(factor) for factor in found]
+
+
+def show(configuration: Configuration, factor_id: str) -> dict[str, Any]:
+    """The newest version, with the others under `versions`; an own factor of the plant as its rows say."""
+    found = versions(configuration, factor_id)
+    if not found:
+        raise LookupError(f"There is no factor {factor_id!r}")
+    return {**described(found[0]), "versions": [described(factor) for factor in found]}
+
+
+def versions(configuration: Configuration, factor_id: str) -> list[Factor]:
+    """Every version of a factor id, newest first; ids of derived parts (`<id>/t-and-d`) give none."""
+    if factor_id.startswith("own/"):
+        own = configuration.plant.own_factors
+        spans = configuration.catalogue.resolve({"id": factor_id}, pins={}, own=own).spans
+        return [span.factor for span in reversed(spans)]
+    return list(configuration.catalogue.show(factor_id))
+
+
+def described(factor: Factor) -> dict[str, Any]:
+    """A factor as JSON can carry it: kg of each gas for one `per_unit`."""
+    return {
+        "id": factor.id,
+        "set": factor.set,
+        "version": factor.version,
+        "table": factor.table,
+        "activity": factor.activity,
+        "item": factor.item,
+        "per_unit": factor.per_unit,
+        "kg_per_unit": {gas: float(kg) for gas, kg in factor.gases.items()},
+        "gwp_set": factor.gwp_set,
+        "region": factor.region,
+        "boundary": factor.boundary,
+        "valid_from": factor.valid_from,
+        "valid_to": factor.valid_to,
+        "losses": float(factor.losses) if factor.losses is not None else None,
+        "citation": factor.citation,
+        "url": factor.url,
+        "licence": factor.licence,
+        "row_ids": list(factor.row_ids),
+        "note": factor.note,
+    }

@@ -1,0 +1,118 @@
+"""How the feeds are: last message, rate, silence, outcomes, quarantine; one in full; and what a payload would give."""
+
+import base64
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+import ingest
+from processors import accept
+from schemas.frames import MESSAGES, REJECTS, shaped
+from scopeline.service.host import Host
+from scopeline.service.messages import payload_text
+
+SILENT_AFTER = 300.0
+"""Seconds; a feed whose messages usually come further apart is silent after three times its usual distance."""
+
+
+def feeds(host: Host) -> list[dict[str, Any]]:
+    now = host.now()
+    with host.store.snapshot() as store:
+        stats = {row["feed"]: row for row in store.feed_stats(now).to_dicts()}
+        counts = store.quarantine_counts()
+        last = [row["last_message"] for row in stats.values() if row["last_message"] is not None]
+        topics = dict(store.messages_at(last).select("message", "topic").iter_rows()) if last else {}
+        usual = _usual(store, now)
+    reasons: dict[str | None, dict[str, int]] = {}
+    for row in counts.iter_rows(named=True):
+        reasons.setdefault(row["feed"], {})[row["reason"]] = row["n"]
+    configured = list(host.configuration.plant.feeds)
+    rows = [_row(feed.feed, stats.get(feed.feed), topics, reasons.get(feed.feed, {}), usual) for feed in configured]
+    for row, feed in zip(rows, configured, strict=True):
+        decoder = feed.decoder if isinstance(feed.decoder, str) else " > ".join(feed.decoder)
+        row.update(topic=feed.topic, decoder=decoder, broker=feed.broker)
+    if unmatched := stats.get(""):
+        rows.append(_row(None, unmatched, topics, {}, usual))
+    return rows
+
+
+def _usual(store: Any, now: datetime) -> dict[str, float]:
+    """Feed -> usual seconds between messages, from its messages and the time since its first minute."""
+    traffic = store.traffic()
+    if traffic.is_empty():
+        return {}
+    spans = traffic.group_by("feed").agg(
+        n=pl.col("messages").sum(), span=(pl.col("last_received_at").max() - pl.col("minute").min()).dt.total_seconds()
+    )
+    return {row["feed"]: row["span"] / max(1, row["n"] - 1) for row in spans.iter_rows(named=True)}
+
+
+def _row(
+    feed: str | None, stats: dict[str, Any] | None, topics: dict[int, str], reasons: dict[str, int], usual: dict[str, float]
+) -> dict[str, Any]:
+    found = stats or {}
+    silent_s = found.get("silent_s")
+    limit = max(SILENT_AFTER, 3 * usual.get(feed or "", 0.0))
+    return {
+        "feed": feed,
+        "topic": None,
+        "decoder": None,
+        "broker": None,
+        "last_received_at": found.get("last_received_at"),
+        "last_message": found.get("last_message"),
+        "last_topic": topics.get(found.get("last_message") or -1),
+        "messages": found.get("messages", 0),
+        "last_hour": found.get("last_hour", 0),
+        "rate_per_minute": found.get("last_5_minutes", 0) / 5,
+        "silent_s": silent_s,
+        "silent": feed is not None and (silent_s is None or silent_s > limit),
+        "decoded": found.get("decoded", 0),
+        "skipped": found.get("skipped", 0),
+        "quarantined": found.get("quarantined", 0),
+        "unmatched": found.get("unmatched", 0),
+        "quarantine_reasons": reasons,
+    }
+
+
+def feed(host: Host, name: str) -> dict[str, Any]:
+    row = next((row for row in feeds(host) if row["feed"] == name), None)
+    if row is None:
+        raise LookupError(f"There is no feed {name!r}")
+    row["readings"] = row["rejects"] = []
+    if row["last_message"] is not None:
+        message = host.store.messages_at([row["last_message"]]).row(0, named=True)
+        row["last_payload"] = payload_text(message["payload"])
+        tried = try_(host, message["topic"], message["payload"], name, message["received_at"])
+        row["readings"], row["rejects"] = tried["readings"], tried["rejects"]
+    return row
+
+
+READING = ("meter", "channel", "observed_at", "value", "unit", "kind", "quality", "native")
+
+
+def try_(host: Host, topic: str, payload: bytes, feed: str | None, received_at: datetime | None) -> dict[str, Any]:
+    """Decode one message and check its readings; without `received_at` the accept window is not looked at."""
+    known = {f.feed for f in host.configuration.plant.feeds}
+    if feed is not None and feed not in known:
+        raise LookupError(f"There is no feed {feed!r}; feeds are: {', '.join(sorted(known)) or 'none'}")
+    row = {"message": 1, "topic": topic, "payload": payload, "received_at": received_at or host.now(), "retained": False}
+    decoded = ingest.decode(shaped(pl.DataFrame([row]), MESSAGES), host.configuration.feeds)
+    refused = accept.accept(decoded.decoded, host.configuration.channels).rejects
+    rejects = pl.concat([shaped(decoded.rejects, REJECTS), shaped(refused, REJECTS)])
+    if received_at is None:
+        rejects = rejects.filter(~pl.col("reason").is_in(["too_old", "in_future"]))
+    found = decoded.decoded.join(rejects.select("message", "index", "feed"), on=["message", "index", "feed"], how="anti")
+    if feed is not None:
+        chosen = pl.col("feed") == feed
+        found, rejects = found.filter(chosen), rejects.filter(chosen)
+    return {
+        "readings": found.select("feed", *READING).to_dicts(),
+        "rejects": rejects.drop("message").to_dicts(),
+        "outcomes": decoded.outcomes.drop("message").to_dicts(),
+    }
+
+
+def payload_bytes(given: dict[str, str]) -> bytes:
+    """The inverse of payload_text."""
+    return given["payload"].encode() if "payload" in given else base64.b64decode(given["payload_base64"])

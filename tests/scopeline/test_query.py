@@ -1,6 +1,7 @@
 """Arguments of questions: times, intervals, groups, filters, the same for command line and HTTP."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -101,4 +102,4 @@ def test_chunks_are_the_range_without_gap_or_overlap(rows, start, minutes):
     end = begin + timedelta(minutes=minutes)
     parts = list(chunks(begin, end, "America/New_York", rows))
     assert parts[0][0] == begin and parts[-1][1] == end
-    assert all(a[1] == b[0] and a[0] < a[1] for a, b in zip(parts, parts[1:], strict=False))
+    assert all(a[1] == b[0] and a[0] < a[1] for a, b in pairwise(parts))

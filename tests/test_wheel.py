@@ -45,9 +45,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--no-deps",
         "--no-build-isolation",
         "--wheel-dir",
-        folder,
+        to,
         ROOT,
-        cwd=folder,
+        cwd=to,
     )
     found = list(to.glob("scopeline-*-py3-none-any.whl"))
     assert len(found) == 1

@@ -1,8 +1,6 @@
 """The catalogue: factor rules in, factors out; what is derived from a factor; what its gases are worth."""
 
-import re
 from collections.abc import Iterable, Mapping
-from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -13,14 +11,17 @@ from processors.factors.edition import Edition, edition
 from processors.factors.factor import Factor, Resolution, Span
 from processors.factors.match import EXPLICIT_ONLY, narrow
 from processors.factors.own import resolve_own
+from processors.factors.pins import Pins, by_start, dated, frozen, overlapping, pinned
 from processors.factors.refrigerants import gas_factor, key, refrigerants, resolve_refrigerant
 from processors.factors.search import near, search
 from schemas.source import FactorRule
 from schemas.tables import OwnFactor
 from schemas.units import UnitProblem
 
-Pins = Mapping[str, str | Mapping[int, str]]
 Rule = FactorRule | Mapping[str, Any]
+LOST, MADE = "t-and-d", "generation"
+PARTS = (f"/{LOST}", f"/{MADE}")
+"""Ends of the ids of parts that are computed from a factor."""
 
 
 class Tables(NamedTuple):
@@ -69,11 +70,13 @@ class Catalogue:
         """A region as ISO 3166: UK and GBR become GB."""
         return self._regions.get(code.upper(), code) if code else None
 
-    def resolve(self, rule: Rule, *, pins: Pins, region: str | None = None, own: Iterable[OwnFactor] = ()) -> Resolution:
+    def resolve(
+        self, rule: Rule, *, pins: Pins, region: str | None = None, own: Iterable[OwnFactor] = (), grid: bool = False
+    ) -> Resolution:
         """A factor rule -> the one factor of each span of days, or what is wrong and which candidates there are.
 
         The pin chooses the version by the activity's year (a bare string: every year); an unpinned set or year is unpriced.
-        `region` decides between factors that are otherwise equal.
+        `region` decides between factors that are otherwise equal. `grid`: among averages of grid regions only.
         """
         words = {k: v for k, v in dict(rule).items() if v is not None}
         name = words.get("id", "")
@@ -85,33 +88,26 @@ class Catalogue:
             return gas_factor(name.partition("/")[2] or words["gas"], self._gases)
         if "naics" in words:
             return Resolution(problem="factors by naics are not in the catalogue: price the spend by an own factor per currency")
-        at = (tuple(sorted(words.items())), _frozen(pins), region)
+        at = (tuple(sorted(words.items())), frozen(pins), region, grid)
         if at not in self._answers:
-            self._answers[at] = self._resolve(words, pins, self.region(region))
+            self._answers[at] = self._resolve(words, pins, self.region(region), grid)
         return self._answers[at]
 
     def grid(self, region: str, *, pins: Pins, rule: Rule | None = None, own: Iterable[OwnFactor] = ()) -> Resolution:
-        """The grid average of a region among the pinned sets (or what the region's own rule says), for scope 2."""
-        if rule:
-            return self.resolve(rule, pins=pins, region=region, own=own)
-        code, spans, problems = self.region(region), [], []
-        for of_set in pins:
-            for start, end, version in _pinned(pins[of_set]):
-                if (of_set, version) in self.sources:
-                    of = self.edition(of_set, version)
-                    spans += self._spans(of, [f for f in of.grid if f.region == code], start, end)
-                else:
-                    problems.append(self._no_version(of_set, version))
-        clash = _clash(spans)
-        if clash:
-            text = f"grid region {region} has more than one factor: choose by `factor:` of the grid region, like {{set: {clash[0].set}}}"
-            return Resolution(problem=text, candidates=clash)
-        if not spans:
-            problems.append(
-                f"no pinned factor set has a grid average for region {region}: "
-                "pin one in `factor_sets`, or give the grid region a `factor: {id: own/...}`"
+        """The grid average of a region for scope 2: what the region's own rule says, else what the pinned sets have."""
+        found = self.resolve(rule or {"region": region}, pins=pins, region=region, own=own, grid=True)
+        if found.spans or rule or (found.problem and not found.candidates):
+            return found
+        if not found.candidates:
+            text = (
+                f"no pinned factor set has a grid average for region {region}: pin one in `factor_sets`, "
+                "or give the grid region a `factor:`, like {id: own/...}"
             )
-        return Resolution(tuple(sorted(spans, key=_start)), problems[0] if problems else None)
+            return Resolution(problem=text)
+        sets = dict.fromkeys(f.set for f in found.candidates)
+        ways = [f"{{set: {name}}}" for name in sets] if len(sets) > 1 else [f"{{id: {f.id}}}" for f in found.candidates]
+        text = f"grid region {region} has more than one factor: choose by the grid region's `factor:`, like {' or '.join(ways)}"
+        return Resolution(problem=text, candidates=found.candidates)
 
     def derived(self, factor: Factor) -> list[tuple[str, Factor | None]]:
         """Category 3 parts of a scope 1 or 2 factor: (wtt | t_and_d | wtt_t_and_d, factor); None: it should be there and is not.
@@ -120,7 +116,7 @@ class Catalogue:
         boundary with_losses gives its own lost share. Own factors and life-cycle values derive nothing else.
         """
         if factor.boundary == "with_losses":
-            return [("t_and_d", factor.scaled(factor.losses, "t-and-d", "share lost in the grid") if factor.losses else None)]
+            return [("t_and_d", factor.scaled(factor.losses, LOST, "share lost in the grid") if factor.losses else None)]
         if (factor.set, factor.version) not in self.sources or factor.boundary in EXPLICIT_ONLY:
             return []
         of = self.edition(factor.set, factor.version)
@@ -129,7 +125,7 @@ class Catalogue:
             part = of.by_id.get(name) if name else None
             if name and part is None and factor.region in of.losses:
                 g = of.losses[factor.region]
-                part = factor.scaled(g / (1 - g), "t-and-d", f"grid gross loss {g} of generation: g / (1 - g)")
+                part = factor.scaled(g / (1 - g), LOST, f"grid gross loss {g} of generation: g / (1 - g)")
             found.append((component, part))
         return found
 
@@ -140,7 +136,26 @@ class Catalogue:
         """
         if factor.boundary != "with_losses":
             return factor
-        return factor.scaled(1 - factor.losses, "generation", "without the share lost in the grid") if factor.losses else None
+        return factor.scaled(1 - factor.losses, MADE, "without the share lost in the grid") if factor.losses else None
+
+    def losses(self, factor: Factor) -> Fraction | None:
+        """Share of generation that the grid of a factor loses before the meter; None: nobody states it.
+
+        As the factor or its edition states it (US eGRID), else from its transmission part t: t / (1 + t), t the CO2 lost
+        for each CO2 delivered (DESNZ gives t for the kWh used).
+        """
+        if factor.losses is not None:
+            return factor.losses
+        if (factor.set, factor.version) not in self.sources:
+            return None
+        stated = self.edition(factor.set, factor.version).losses.get(factor.region or "")
+        if stated is not None:
+            return stated
+        part = dict(self.derived(factor)).get("t_and_d")
+        if part is None or not factor.gases.get("CO2") or "CO2" not in part.gases:
+            return None
+        lost = part.gases["CO2"] / factor.gases["CO2"]
+        return lost / (1 + lost)
 
     def gwp(self, name: str) -> Mapping[str, Fraction]:
         """kg CO2e per kg of each gas in a GWP set; AR6 has CH4 and CH4_fossil (fugitive and process)."""
@@ -150,55 +165,90 @@ class Catalogue:
         """A factor's gases as parts of a figure (processors.factors.gwp.parts). MissingGwp where the set lacks a gas."""
         return gwps.parts(factor, self._gwp[gwp], gwp, category, biogenic)
 
-    def search(self, text: str, *, of_set: str | None = None, region: str | None = None, limit: int = 20) -> list[Factor]:
+    def search(
+        self, text: str, *, of_set: str | None = None, region: str | None = None, limit: int = 20, own: Iterable[OwnFactor] = ()
+    ) -> list[Factor]:
         """Factors by words, best first; of each only the newest version."""
-        return search(text, self._newest(of_set), of_set, self.region(region), limit)
+        rows = tuple(own)
+        mine = [f for name in dict.fromkeys(row.factor_id for row in rows) for f in self._own(f"own/{name}", rows)[:1]]
+        return search(text, [*mine, *self._newest(of_set)], of_set, self.region(region), limit)
 
-    def show(self, name: str) -> list[Factor]:
-        """All versions of a factor by its id, newest first."""
+    def show(self, name: str, own: Iterable[OwnFactor] = ()) -> list[Factor]:
+        """All versions of a factor by its id, newest first; also of a part that was derived from it (`<id>/t-and-d`)."""
         of_set, _, rest = name.partition("/")
-        if of_set == "refrigerant":
-            return [f for f in [self.refrigerants.get(key(rest))] if f]
-        return [f for version in reversed(self.versions(of_set)) for f in self.edition(of_set, version).of_id(name)]
+        if of_set == "own":
+            return self._own(name, own)
+        if of_set in ("refrigerant", "gas"):
+            kind = "refrigerant" if of_set == "refrigerant" else "gas"
+            return [span.factor for span in self.resolve({kind: rest}, pins={}).spans]
+        editions = [self.edition(of_set, version) for version in reversed(self.versions(of_set))]
+        found = [f for of in editions for f in self._of_id(of, name)]
+        if found or not name.endswith(PARTS):
+            return found
+        whole = [f for of in editions for f in of.of_id(name.rpartition("/")[0])]
+        parts = [part for f in whole for part in (self.scope2(f), *(p for _, p in self.derived(f))) if part]
+        return [part for part in parts if part.id == name]
 
-    def _resolve(self, words: dict[str, str], pins: Pins, region: str | None) -> Resolution:
+    def _own(self, name: str, own: Iterable[OwnFactor]) -> list[Factor]:
+        return [span.factor for span in reversed(resolve_own(name, tuple(own), self._gases).spans)]
+
+    def _resolve(self, words: dict[str, str], pins: Pins, region: str | None, grid: bool) -> Resolution:
         of_set = words.get("set") or words.get("id", "").partition("/")[0]
         if of_set and not self.versions(of_set):
             known = ", ".join(sorted({name for name, _ in self.sources}))
             return Resolution(problem=f"there is no factor set {of_set}: choose {known}, or own/<id>")
         if of_set and of_set not in pins:
-            text = (
-                f'factor set {of_set} is not pinned: add `factor_sets: {{{of_set}: "{self.versions(of_set)[-1]}"}}` to plant.yaml'
-            )
-            return Resolution(problem=text)
+            pin = f'{{{of_set}: "{self.versions(of_set)[-1]}"}}'
+            return Resolution(problem=f"factor set {of_set} is not pinned: add `factor_sets: {pin}` to plant.yaml")
         words = words | ({"region": self.region(words["region"]) or ""} if "region" in words else {})
         spans: list[Span] = []
         missing: list[str] = []
         for name in [of_set] if of_set else list(pins):
-            for start, end, version in _pinned(pins[name]):
+            for start, end, version in pinned(pins[name]):
                 if (name, version) not in self.sources:
                     return Resolution(problem=self._no_version(name, version))
                 of = self.edition(name, version)
                 try:
-                    found = _chosen(of, words, region)
+                    found = self._chosen(of, words, region, grid)
                 except UnitProblem as problem:
                     return Resolution(problem=str(problem))
                 if not found and of_set:
                     missing.append(f"{name} {version}")
-                spans += self._spans(of, found, start, end)
-        clash = _clash(spans)
+                spans += dated(of, found, start, end)
+        clash = overlapping(spans)
         if clash:
             return Resolution(problem=_ambiguous(clash), candidates=clash)
         if not spans:
-            return self._nothing(words, pins, of_set)
-        return Resolution(tuple(sorted(spans, key=_start)), f"nothing matches in {', '.join(missing)}" if missing else None)
+            return Resolution() if grid and not of_set else self._nothing(words, pins, of_set)
+        warning = f"no factor in {', '.join(missing)} for this rule: the years it serves are unpriced" if missing else None
+        return Resolution(tuple(sorted(spans, key=by_start)), warning=warning)
+
+    def _chosen(self, of: Edition, words: dict[str, str], region: str | None, grid: bool) -> list[Factor]:
+        if "id" in words:
+            return self._of_id(of, words["id"])
+        if grid:
+            return (
+                narrow(of.grid, words, region)
+                if "region" in words
+                else narrow([f for f in of.grid if f.region == region], words, None)
+            )
+        pool = of.of_item(words["item"]) if "item" in words else of.factors
+        return narrow([f for f in pool if f.boundary not in EXPLICIT_ONLY], words, region)
+
+    def _of_id(self, of: Edition, name: str) -> list[Factor]:
+        """By id; an edition without the publisher's row ids has the factor under the id that the other editions give it."""
+        found = of.of_id(name)
+        if not found and not of.row_ids:
+            ours = {f.id for v in self.versions(of.set) for f in self.edition(of.set, v).of_id(name)}
+            found = [of.by_id[one] for one in sorted(ours) if one in of.by_id]
+        return found
 
     def _nothing(self, words: dict[str, str], pins: Pins, of_set: str) -> Resolution:
         text = " ".join(words.get(k, "") for k in ("table", "activity", "item", "id", "per_unit", "region"))
         pool = [
             f
             for name in ([of_set] if of_set else pins)
-            for _, _, v in _pinned(pins[name])[-1:]
+            for _, _, v in pinned(pins[name])[-1:]
             for f in self.edition(name, v).factors
         ]
         found = tuple(near(text, pool, 8))
@@ -210,21 +260,6 @@ class Catalogue:
             else "correct table, item, per_unit or basis; candidates: " + "; ".join(f.label() for f in found[:5])
         )
         return Resolution(problem=f"no factor matches {{{rule}}}: {remedy}", candidates=found)
-
-    def _spans(self, of: Edition, found: list[Factor], start: date | None, end: date | None) -> list[Span]:
-        """One span a factor; yearly rows: each from its year until the next, the last one open."""
-        if not of.yearly or (len(found) == 1 and found[0].valid_from is None):
-            return [Span(start, end, factor) for factor in found]
-        spans = []
-        for base in dict.fromkeys(_base(f) for f in found):
-            rows = sorted((f for f in found if _base(f) == base), key=lambda f: f.valid_from or date.min)
-            for row, following in zip(rows, [*rows[1:], None], strict=True):
-                last = following.valid_from - timedelta(days=1) if following and following.valid_from else None
-                first = max(filter(None, (row.valid_from, start)), default=None)
-                last = min(filter(None, (last, end)), default=None)
-                if not (first and last and first > last):
-                    spans.append(Span(first, last, row))
-        return spans
 
     def _no_version(self, of_set: str, version: str) -> str:
         known = ", ".join(self.versions(of_set)) or "none: there is no such set"
@@ -239,47 +274,6 @@ class Catalogue:
         return [*found.values(), *{f.id: f for f in own}.values()]
 
 
-def _chosen(of: Edition, words: dict[str, str], region: str | None) -> list[Factor]:
-    if "id" in words:
-        return of.of_id(words["id"])
-    pool = of.of_item(words["item"]) if "item" in words else of.factors
-    return narrow([f for f in pool if f.boundary not in EXPLICIT_ONLY], words, region)
-
-
-def _base(factor: Factor) -> str:
-    return re.sub(r"-\d{4}$", "", factor.id)
-
-
-def _pinned(pin: str | Mapping[int, str]) -> list[tuple[date | None, date | None, str]]:
-    """(first day, last day, version) of a pin; neighbouring years of one version are one span."""
-    if isinstance(pin, str):
-        return [(None, None, pin)]
-    spans: list[tuple[date | None, date | None, str]] = []
-    for year, version in sorted((int(y), v) for y, v in pin.items()):
-        if spans and spans[-1][2] == version and spans[-1][1] == date(year - 1, 12, 31):
-            spans[-1] = (spans[-1][0], date(year, 12, 31), version)
-        else:
-            spans.append((date(year, 1, 1), date(year, 12, 31), version))
-    return spans
-
-
-def _clash(spans: list[Span]) -> tuple[Factor, ...]:
-    """Factors of spans that overlap."""
-    ordered = sorted(spans, key=_start)
-    for before, after in zip(ordered, ordered[1:], strict=False):
-        if before.end is None or after.start is None or after.start <= before.end:
-            return tuple(s.factor for s in ordered if s.covers(max(filter(None, (before.start, after.start)), default=date.min)))
-    return ()
-
-
 def _ambiguous(found: tuple[Factor, ...]) -> str:
     names = "; ".join(f.label() for f in found[:8]) + (f"; and {len(found) - 8} more" if len(found) > 8 else "")
     return f"{len(found)} factors match: say table, activity, item, per_unit, basis or region, or choose by id: {names}"
-
-
-def _start(span: Span) -> date:
-    return span.start or date.min
-
-
-def _frozen(pins: Pins) -> tuple:
-    return tuple(sorted((k, v if isinstance(v, str) else tuple(sorted(v.items()))) for k, v in pins.items()))

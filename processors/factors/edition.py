@@ -24,18 +24,15 @@ class Edition:
     grid: tuple[Factor, ...]  # regional averages that scope 2 may take without being asked by id
     by_id: dict[str, Factor] = field(default_factory=dict)
     by_item: dict[str, list[Factor]] = field(default_factory=dict)
+    row_ids: dict[str, list[Factor]] = field(default_factory=dict)  # the publisher's, with and without the number of the gas
 
     def of_id(self, name: str) -> list[Factor]:
-        """The factors of an id: ours, the publisher's row id, or, of yearly rows, the id without the year.
-
-        The publisher's ids end in the number of the gas: with or without it.
-        """
+        """The factors of an id: ours, the publisher's row id, or, of yearly rows, the id without the year."""
         if name in self.by_id:
             return [self.by_id[name]]
         if self.yearly:
             return [f for f in self.factors if f.id.rsplit("-", 1)[0] == name]
-        row = name.partition("/")[2]
-        return [f for f in self.factors if any(r == row or r.rpartition("_")[0] == row for r in f.row_ids)]
+        return self.row_ids.get(name.partition("/")[2], [])
 
     def of_item(self, item: str) -> list[Factor]:
         return self.by_item.get(plain(item), [])
@@ -62,6 +59,7 @@ def edition(source: dict, values: pl.DataFrame, derived: pl.DataFrame, parameter
         tuple(f for f in factors if f.id in averages and f.boundary not in EXPLICIT_ONLY),
         {f.id: f for f in factors},
         _by_item(factors),
+        _by_row_id(factors),
     )
 
 
@@ -71,6 +69,14 @@ def _by_item(factors: Iterable[Factor]) -> dict[str, list[Factor]]:
         for key in {plain(factor.item), plain(f"{factor.activity} {factor.item}"), plain(factor.item.partition(":")[2]) or None}:
             if key:
                 found.setdefault(key, []).append(factor)
+    return found
+
+
+def _by_row_id(factors: Iterable[Factor]) -> dict[str, list[Factor]]:
+    found: dict[str, list[Factor]] = {}
+    for factor in factors:
+        for key in {key for row in factor.row_ids for key in (row, row.rpartition("_")[0])}:
+            found.setdefault(key, []).append(factor)
     return found
 
 

@@ -73,18 +73,15 @@ class Span:
 class Resolution:
     """What a rule resolves to: spans in order of time; days outside all of them are unpriced.
 
-    `problem` says, with the remedy, why the rule does not resolve (then there are no spans, and `candidates` lists what came
-    near), or for which pinned versions it resolves to nothing.
+    `problem` says, with the remedy, why the rule does not resolve: then there are no spans, and `candidates` lists what came
+    near. `warning` names pinned versions in which the rule finds nothing, so that their years are unpriced.
     """
 
     spans: tuple[Span, ...] = ()
     problem: str | None = None
     candidates: tuple[Factor, ...] = ()
+    warning: str | None = None
 
     def at(self, day: date) -> Factor | None:
         """The factor of a day; None: unpriced."""
         return next((span.factor for span in self.spans if span.covers(day)), None)
-
-    @property
-    def ok(self) -> bool:
-        return bool(self.spans) and self.problem is None

@@ -55,10 +55,8 @@ def parts(
     total = None
     for gas, kg in factor.gases.items():
         part = part_of(gas)
-        if part in ("biogenic_co2", "unsplit"):
-            co2e = kg
-        else:
-            co2e = kg * worth(gas, gwp, name, category, biogenic, factor.id)
+        as_it_is = part in ("biogenic_co2", "unsplit")
+        co2e = kg if as_it_is else kg * worth(gas, gwp, name, category, biogenic, factor.id)
         amount = kg if part in _MASS.values() else co2e
         result[part] = result.get(part, Fraction(0)) + amount
         if part not in ("biogenic_co2", "non_kyoto"):

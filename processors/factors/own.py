@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import date
 from difflib import get_close_matches
 from fractions import Fraction
+from itertools import pairwise
 
 from processors.factors.factor import LOSSES, Factor, Resolution, Span
 from processors.factors.match import wanted_unit
@@ -34,7 +35,7 @@ def resolve_own(name: str, own: Iterable[OwnFactor], gases: dict[str, str]) -> R
     except UnitProblem as problem:
         return Resolution(problem=f"{name}: {problem}")
     spans = tuple(sorted(spans, key=lambda span: span.start or date.min))
-    for before, after in zip(spans, spans[1:], strict=False):
+    for before, after in pairwise(spans):
         if before.end is None or after.start is None or after.start <= before.end:
             text = f"{name} has two sets of values from {after.start}: valid_to is inclusive; end the earlier ones the day before"
             return Resolution(problem=text, candidates=(before.factor, after.factor))

@@ -1,7 +1,8 @@
 """Refrigerants and single gases: kg of what they consist of, to be multiplied by the plant's GWP set.
 
-Never a published CO2e row: a blend is mass times composition times GWP. Constituents that have a GWP in no set (hydrocarbons, HFO)
-count nothing, as in the EPA hub's table 12, and the factor's note names them. CFC and HCFC become non_kyoto, outside the scopes.
+Never a published CO2e row: a blend is mass times composition times GWP. Constituents that have a GWP in no set (hydrocarbons,
+HFO) count nothing, as in the EPA hub's table 12, and the factor's note names them. CFC and HCFC become non_kyoto, outside the
+scopes.
 """
 
 import re

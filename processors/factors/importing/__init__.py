@@ -5,6 +5,5 @@
 """
 
 from processors.factors.importing import desnz, epa_hub, grid
-from processors.factors.importing.shapes import Publication
 
 PUBLICATIONS = (*desnz.PUBLICATIONS, *epa_hub.PUBLICATIONS, *grid.PUBLICATIONS)

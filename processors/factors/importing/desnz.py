@@ -1,8 +1,8 @@
 """UK government conversion factors for company reporting (DESNZ/Defra), the flat file of a year.
 
-Each gas is published as kg CO2e by the GWPs of AR5 (CH4 28, N2O 265, as the flat file's gas names state): undone here, exactly. Where a row
-has CO2e only it stays `unsplit`. "Outside of scopes" CO2 is bound to its bioenergy or blended fuel by item and unit. The refrigerant
-table is left out: refrigerants are composition times GWP (refrigerants.py).
+Each gas is published as kg CO2e by the GWPs of AR5 (CH4 28, N2O 265, as its gwp_set states): undone here, exactly. Where a
+row has CO2e only it stays `unsplit`. "Outside of scopes" CO2 is bound to its bioenergy or blended fuel by item and unit. The
+refrigerant table is left out: refrigerants are composition times GWP (refrigerants.py).
 """
 
 from fractions import Fraction

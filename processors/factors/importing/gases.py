@@ -1,7 +1,7 @@
 """GWP of gases by assessment report, and compositions of refrigerants, from their published forms.
 
 Compositions: EPA Emission Factors Hub table 12 where it has the blend, else ANSI/ASHRAE Standard 34-2019 as transcribed by
-openscm-units 0.6.3 (BSD-3-Clause). A transcribed blend is taken only if it does not contradict DESNZ's published CO2e of the same blend.
+openscm-units 0.6.3 (BSD-3-Clause). A transcribed blend is taken only if it does not contradict what DESNZ publishes as its CO2e.
 """
 
 import re

@@ -107,8 +107,8 @@ class Publication:
         own = {key: getattr(self, key) or None for key in ("set", "version", "title", "publisher", "published", "gwp_set")}
         first, last = rows["valid_from"].drop_nulls(), rows["valid_to"]
         return own | {
-            "valid_from": first.min(),  # type: ignore[dict-item]  # polars types min() loosely
-            "valid_to": None if last.has_nulls() else last.max(),  # type: ignore[dict-item]  # the same
+            "valid_from": first.min(),
+            "valid_to": None if last.has_nulls() else last.max(),
             "rows": self.rows,
             "url": _most_common(rows["url"]),
             "licence": _most_common(rows["licence"]),

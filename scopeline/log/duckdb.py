@@ -2,16 +2,15 @@
 
 import json
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import polars as pl
 
-from scopeline.log.tables import FORMAT, TABLES, ddl, naive, stored
+from scopeline.log.tables import FORMAT, TABLES, ddl, stored
 
 MEMORY_LIMIT = "512MB"
 CHECKPOINT = "32MB"  # of write-ahead log: what a start after a crash has to replay
@@ -24,7 +23,7 @@ class StateError(Exception):
 class Log:
     """The open data file. Writing: one thread, inside `transaction()`. Reading: `cursor()`, from any thread.
 
-    A failed commit leaves the file as it was before; `reopen()` gets going again where DuckDB gave up the whole database (full disk).
+    A failed commit leaves the file as it was; `reopen()` gets going again where DuckDB gave up the whole database (full disk).
     """
 
     def __init__(self, path: Path, memory_limit: str = MEMORY_LIMIT) -> None:
@@ -110,40 +109,44 @@ class Log:
         if not frame.is_empty():
             self._with(f"INSERT INTO {table} SELECT * FROM rows_in", rows_in=stored(frame, TABLES[table]))
 
-    def _with(self, sql: str, parameters: Sequence[Any] = (), **frames: pl.DataFrame) -> None:
+    def _with(self, sql: str, **frames: pl.DataFrame) -> None:
         for name, frame in frames.items():
             self.write.register(name, frame.to_arrow())
         try:
-            self.write.execute(sql, list(parameters))
+            self.write.execute(sql)
         finally:
             for name in frames:
                 self.write.unregister(name)
 
-    def remove(
-        self, table: str, column: str, values: Iterable[Any], window: tuple[str, datetime, datetime] | None = None
-    ) -> None:
-        """Delete rows whose column is one of the values, optionally only where a time column lies in [start, end)."""
-        if isinstance(values, pl.Series):
-            values = values.to_list()
-        chosen = sorted(values)
-        if not chosen:
-            return
-        where, parameters = f"{column} IN (SELECT wanted FROM chosen)", []
-        if window:
-            where += f" AND {window[0]} >= ? AND {window[0]} < ?"
-            parameters = [naive(window[1]), naive(window[2])]
-        if isinstance(chosen[0], int):  # zone maps: message ids lie together
-            where += f" AND {column} BETWEEN {chosen[0]} AND {chosen[-1]}"
-        self._with(f"DELETE FROM {table} WHERE {where}", parameters, chosen=pl.DataFrame({"wanted": chosen}))
+    def remove(self, table: str, column: str, values: Iterable[Any]) -> None:
+        """Delete the rows whose column is one of the values."""
+        chosen = pl.DataFrame({column: sorted(set(values))})
+        if not chosen.is_empty():
+            self.replace(table, chosen)
 
-    def upsert(self, table: str, key: Sequence[str], frame: pl.DataFrame) -> None:
-        """Replace the rows of these keys (small tables)."""
-        if frame.is_empty():
-            return
-        rows = stored(frame, TABLES[table])
-        same = " AND ".join(f"{table}.{name} IS NOT DISTINCT FROM rows_in.{name}" for name in key)
-        self._with(f"DELETE FROM {table} USING rows_in WHERE {same}", rows_in=rows)
-        self._with(f"INSERT INTO {table} SELECT * FROM rows_in", rows_in=rows)
+    def replace(self, table: str, keys: pl.DataFrame, rows: pl.DataFrame | None = None) -> None:
+        """Delete the rows that have one of the keys (a frame of some of the table's columns), and add the given ones."""
+        if keys.height:
+            schema = {name: TABLES[table][name] for name in keys.columns}
+            chosen = stored(keys.unique(), schema)
+            same = [f"{table}.{name} IS NOT DISTINCT FROM chosen.{name}" for name in keys.columns if keys[name].null_count()]
+            same += [f"{table}.{name} = chosen.{name}" for name in keys.columns if not keys[name].null_count()]
+            for name, dtype in schema.items():  # zone maps: skip what lies outside
+                if (dtype == pl.Int64 or isinstance(dtype, pl.Datetime)) and not keys[name].null_count():
+                    same.append(f"{table}.{name} BETWEEN (SELECT min({name}) FROM chosen) AND (SELECT max({name}) FROM chosen)")
+            self._with(f"DELETE FROM {table} USING chosen WHERE {' AND '.join(same)}", chosen=chosen)
+        if rows is not None:
+            self.append(table, rows)
+
+    def count(self, traffic: pl.DataFrame) -> None:
+        """Add to the numbers of messages (TRAFFIC)."""
+        if traffic.height:
+            self._with(
+                """INSERT INTO traffic SELECT * FROM rows_in ON CONFLICT (feed, minute, outcome) DO UPDATE SET
+                messages = traffic.messages + excluded.messages, last_message = greatest(traffic.last_message, excluded.last_message),
+                last_received_at = greatest(traffic.last_received_at, excluded.last_received_at)""",
+                rows_in=stored(traffic, TABLES["traffic"]),
+            )
 
     def clear(self, table: str) -> None:
         self.write.execute(f"DELETE FROM {table}")

@@ -5,13 +5,14 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
 import duckdb
 import polars as pl
 
-from schemas.frames import EVENTS, FIGURE_KEY, FIGURES, MESSAGES, READINGS, REJECTS
+from schemas.frames import AMOUNTS, EVENTS, FIGURE_KEY, FIGURES, MESSAGES, READINGS, REJECTS, empty
 from scopeline.log.tables import ARCHIVED, CLOCKS, METERS, TRAFFIC, Schema, loaded, naive
 
 CHUNK = 400_000
@@ -106,7 +107,7 @@ class Store:
         sources: Sequence[str] | None = None,
         chunk: int = CHUNK,
     ) -> Iterator[pl.DataFrame]:
-        """FIGURES with interval_start in [start, end), in frames of about `chunk` rows, sorted by key; nothing where nothing is."""
+        """FIGURES with interval_start in [start, end), in frames of about `chunk` rows, sorted by key."""
         where, parameters = _where([("site", sites), ("source", sources)], [("interval_start", start, end)])
         with self.snapshot() as state:
             about = state._table(
@@ -118,7 +119,7 @@ class Store:
             last += timedelta(microseconds=1)
             parts = -(-rows // chunk)
             edges = [first + (last - first) * i / parts for i in range(parts)] + [last]
-            for begin, stop in zip(edges, edges[1:], strict=False):
+            for begin, stop in pairwise(edges):
                 inside = [*parameters, begin, stop]
                 part = state._rows(FIGURES, f"FROM figures WHERE {where} AND interval_start >= ? AND interval_start < ?", inside)
                 if part.height:
@@ -127,7 +128,7 @@ class Store:
     def readings(
         self, meters: Sequence[str] | str | None = None, start: datetime | None = None, end: datetime | None = None
     ) -> pl.DataFrame:
-        """READINGS with observed_at in [start, end), every version as it came (processors.collapse chooses), by meter and time."""
+        """READINGS with observed_at in [start, end), every version that came (processors.collapse chooses), by meter and time."""
         wanted = [meters] if isinstance(meters, str) else meters
         where, parameters = _where([("meter", wanted)], [("observed_at", start, end)])
         return self._rows(READINGS, f"FROM readings WHERE {where} ORDER BY meter, observed_at, message, index", parameters)
@@ -143,6 +144,11 @@ class Store:
         """EVENTS (swap, spike, reset ...) with `at` in [start, end)."""
         where, parameters = _where([("meter", meters)], [("at", start, end)])
         return self._rows(EVENTS, f"FROM events WHERE {where} ORDER BY at, meter, event", parameters)
+
+    def amounts(self, meters: Sequence[str], start: datetime, end: datetime) -> pl.DataFrame:
+        """AMOUNTS of meters with interval_start in [start, end)."""
+        where, parameters = _where([("meter", meters)], [("interval_start", start, end)])
+        return self._rows(AMOUNTS, f"FROM amounts WHERE {where} ORDER BY meter, interval_start", parameters)
 
     # messages ------------------------------------------------------------------------------------------------------------
     def messages(
@@ -183,7 +189,7 @@ class Store:
         """MESSAGES by place, from log or archive."""
         wanted = sorted(set(places))
         if not wanted:
-            return loaded(pl.DataFrame(schema=MESSAGES), MESSAGES)
+            return empty(MESSAGES)
         where, parameters = _where([("message", wanted)])
         with self.snapshot() as state:
             parts = [state._rows(MESSAGES, f"FROM messages WHERE {where}", parameters)]
@@ -236,15 +242,17 @@ class Store:
         """A row a feed ("" where none matched): feed, messages, decoded, skipped, quarantined, unmatched, last_message,
         last_received_at, last_hour, last_5_minutes (messages within those spans before `now`), silent_s.
         """
-        at = naive(now or datetime.now(UTC))
-        counted = ", ".join(f"CAST(coalesce(sum(messages) FILTER (outcome = '{o}'), 0) AS BIGINT) AS {o}" for o in _OUTCOMES)
+        at = f"TIMESTAMP '{naive(now or datetime.now(UTC)).isoformat(sep=' ')}'"
+        sums = {outcome: f"outcome = '{outcome}'" for outcome in _OUTCOMES}
+        for name, span in (("last_hour", "1 HOUR"), ("last_5_minutes", "5 MINUTE")):
+            sums[name] = f"minute > {at} - INTERVAL {span} AND minute <= {at}"
+        counted = ", ".join(
+            f"CAST(coalesce(sum(messages) FILTER ({which}), 0) AS BIGINT) AS {name}" for name, which in sums.items()
+        )
         return self._table(
             f"""SELECT feed, CAST(sum(messages) AS BIGINT) AS messages, {counted}, max(last_message) AS last_message,
-            max(last_received_at) AS last_received_at,
-            CAST(coalesce(sum(messages) FILTER (minute > $at - INTERVAL 1 HOUR AND minute <= $at), 0) AS BIGINT) AS last_hour,
-            CAST(coalesce(sum(messages) FILTER (minute > $at - INTERVAL 5 MINUTE AND minute <= $at), 0) AS BIGINT) AS last_5_minutes,
-            greatest(0, epoch($at::TIMESTAMP - max(last_received_at))) AS silent_s
-            FROM traffic GROUP BY feed ORDER BY feed""".replace("$at", f"TIMESTAMP '{at.isoformat(sep=' ')}'")
+            max(last_received_at) AS last_received_at, greatest(0, epoch({at} - max(last_received_at))) AS silent_s
+            FROM traffic GROUP BY feed ORDER BY feed"""
         ).with_columns(pl.col("last_received_at").dt.replace_time_zone("UTC"))
 
     def traffic(self, start: datetime | None = None, end: datetime | None = None) -> pl.DataFrame:
@@ -263,7 +271,8 @@ def _where(
     among: Sequence[tuple[str, Sequence[Any] | None]], between: Sequence[tuple[str, datetime | None, datetime | None]] = ()
 ) -> tuple[str, list[Any]]:
     """SQL and parameters: columns that must be one of some values (None: any), times within [start, end)."""
-    parts, parameters = ["true"], []
+    parts: list[str] = ["true"]
+    parameters: list[Any] = []
     for column, values in among:
         if values is not None:
             parts.append(f"{column} IN (SELECT unnest(?))")

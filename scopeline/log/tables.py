@@ -1,18 +1,21 @@
 """Tables of the data file, and how polars frames go into and come out of them.
 
-Times are stored as UTC microseconds without zone (DuckDB TIMESTAMP), exact integers as DECIMAL(38,0), since Arrow has no 128-bit integer.
+Times are stored as UTC microseconds without zone (DuckDB TIMESTAMP), exact integers as DECIMAL(38,0), since Arrow has no
+128-bit integer.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import polars as pl
 
-from schemas.frames import EVENTS, FIGURES, MESSAGES, READINGS, REJECTS
+from schemas.frames import AMOUNTS, EVENTS, FIGURES, MESSAGES, READINGS, REJECTS
 
 FORMAT = 1
 """Raised when an older Scopeline could no longer read the file."""
 
-Schema = dict[str, "pl.DataType | type"]
+Schema = Mapping[str, Any]
 
 TRAFFIC: Schema = {
     "feed": pl.String,  # "" for messages that no feed matched
@@ -34,6 +37,8 @@ METERS: Schema = {
     "last_observed_at": pl.Datetime("us", "UTC"),
     "last_value_n": pl.Int128,
     "last_received_at": pl.Datetime("us", "UTC"),
+    "stretch_us": pl.Int64,  # how far from its observed_at a period of the meter can lie
+    "eventful": pl.Boolean,  # readings have event ids
 }
 """Meters seen, and their newest reading."""
 
@@ -55,12 +60,16 @@ TABLES: dict[str, Schema] = {
     "readings": READINGS,
     "rejects": REJECTS,
     "events": EVENTS,
+    "amounts": AMOUNTS,
     "figures": FIGURES,
     "traffic": TRAFFIC,
     "meters": METERS,
     "clocks": CLOCKS,
     "archived": ARCHIVED,
 }
+
+KEYS = {"traffic": ("feed", "minute", "outcome")}
+"""Primary keys, of small tables only: an index over a large one would have to be held in memory."""
 
 _SQL = {
     pl.String: "VARCHAR",
@@ -78,13 +87,14 @@ def ddl() -> list[str]:
     """Statements that make the tables."""
     made = ["CREATE TABLE meta (key VARCHAR PRIMARY KEY, value VARCHAR)"]
     for table, schema in TABLES.items():
-        columns = ", ".join(f'"{name}" {_sql(dtype)}' for name, dtype in schema.items())
-        made.append(f"CREATE TABLE {table} ({columns})")
+        columns = [f'"{name}" {_sql(dtype)}' for name, dtype in schema.items()]
+        columns += [f"PRIMARY KEY ({', '.join(KEYS[table])})"] if table in KEYS else []
+        made.append(f"CREATE TABLE {table} ({', '.join(columns)})")
     return made
 
 
-def _sql(dtype: "pl.DataType | type") -> str:
-    return "TIMESTAMP" if isinstance(dtype, pl.Datetime) else _SQL[dtype]  # type: ignore[index]  # the keys are classes
+def _sql(dtype: Any) -> str:
+    return "TIMESTAMP" if isinstance(dtype, pl.Datetime) else _SQL[dtype]
 
 
 def stored(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
@@ -92,7 +102,7 @@ def stored(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     return frame.select(_store(name, dtype) for name, dtype in schema.items())
 
 
-def _store(name: str, dtype: "pl.DataType | type") -> pl.Expr:
+def _store(name: str, dtype: Any) -> pl.Expr:
     column = pl.col(name).cast(dtype)
     if dtype == pl.Int128:
         return column.cast(pl.Decimal(38, 0))
@@ -104,7 +114,7 @@ def loaded(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     return frame.select(_load(name, dtype) for name, dtype in schema.items())
 
 
-def _load(name: str, dtype: "pl.DataType | type") -> pl.Expr:
+def _load(name: str, dtype: Any) -> pl.Expr:
     if isinstance(dtype, pl.Datetime):
         return pl.col(name).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
     return pl.col(name).cast(dtype)

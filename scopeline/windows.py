@@ -1,0 +1,203 @@
+"""Which intervals new readings touch, and which readings decide about them: the service recomputes no more, and no less.
+
+Pure functions over frames. A span is (meter, start, end), both instants included; a window is half-open and aligned to the
+base interval.
+
+What a reading can change, by the rules of processors (neighbours in event time):
+- spike and glitch of a reading depend on its raw neighbours, so a new reading decides anew about itself and the one beside it on
+  each side; what remains is stepped from neighbour to neighbour. So amounts can change from the last reading that is kept at least
+  two places before, to the first that is kept at least two places after.
+- an amount counts at its instant or over its period; a corrected event leaves its old place, and overlaps are flagged.
+- a reference level holds until the next one, at most `max_age`.
+To compute a window, the readings inside are needed and beyond each edge one that is kept, with a neighbour that decides about it.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Literal, NamedTuple
+
+import polars as pl
+
+from schemas.frames import TIME
+
+ASIDE = 2
+"""Places from a new reading at which nothing is decided anew."""
+
+SPAN = {"meter": pl.String, "start": TIME, "end": TIME}
+NEAR = timedelta(hours=6)
+"""Spans of a meter this near are one."""
+
+
+def merged(spans: pl.DataFrame, by: str | None = "meter", gap: timedelta = timedelta(0)) -> pl.DataFrame:
+    """Spans that overlap, or lie no more than `gap` apart, as one; by column, sorted.
+
+    >>> at = lambda hour: datetime(2026, 1, 1, hour)
+    >>> frame = pl.DataFrame({"meter": ["a", "a", "a"], "start": [at(1), at(2), at(9)], "end": [at(3), at(4), at(9)]})
+    >>> merged(frame).with_columns(pl.col("start", "end").dt.hour()).rows()
+    [('a', 1, 4), ('a', 9, 9)]
+    """
+    columns = [*([by] if by else []), "start", "end"]
+    if spans.height < 2:
+        return spans.select(columns)
+    keys = [by] if by else [pl.lit(0).alias("all")]
+    names = [by] if by else ["all"]
+    ordered = spans.select(*keys, "start", "end").sort(*names, "start")
+    reached = pl.col("end").cum_max().shift(1).over(names)
+    apart = (pl.col("start") > reached + gap).fill_null(True)
+    grouped = ordered.with_columns(run=apart.cum_sum()).group_by(*names, "run", maintain_order=True)
+    return grouped.agg(pl.col("start").min(), pl.col("end").max()).select(columns)
+
+
+def touched(readings: pl.DataFrame) -> pl.DataFrame:
+    """Spans of READINGS: their instants and periods, near ones joined."""
+    start = pl.min_horizontal("observed_at", "period_start")
+    end = pl.max_horizontal("observed_at", "period_end")
+    return merged(readings.select(pl.col("meter").cast(pl.String), start=start, end=end), gap=NEAR)
+
+
+def floor(time: pl.Expr, base_us: int) -> pl.Expr:
+    """The start of the base interval that holds an instant."""
+    us = time.dt.epoch("us")
+    return (us - us % base_us).cast(TIME)
+
+
+class Bounds(NamedTuple):
+    """For each span: the window whose amounts it can change, the readings needed for that, and whether all of them are loaded."""
+
+    windows: pl.DataFrame  # meter, start, end (half-open)
+    missing: pl.DataFrame  # meter, before, after (bool): more readings must be loaded on that side
+
+
+def bounds(spans: pl.DataFrame, instants: pl.DataFrame, removed: pl.DataFrame, reach: pl.DataFrame, base_us: int) -> Bounds:
+    """Windows of spans, from the instants loaded so far.
+
+    instants: (meter, at), distinct; removed: those of them that spike or glitch took out; reach: one row a meter:
+    `stretch` (Duration: how far from its observed_at a period of the meter can lie), `whole_before`, `whole_after` (bool: nothing
+    is left to load on that side).
+    """
+    raw = instants.sort("meter", "at").with_columns(n=pl.int_range(pl.len(), dtype=pl.Int64).over("meter"))
+    kept = raw.join(removed, on=["meter", "at"], how="anti").sort("meter", "n")
+    out = spans.join(reach, on="meter", how="left")
+    # the last kept instant at least ASIDE places before the span, the first kept one as far after it
+    out = _count(out, raw, "start", "below", "<").with_columns(low=pl.col("below") - ASIDE)
+    out = _count(out, raw, "end", "upto", "<=").with_columns(high=pl.col("upto") - 1 + ASIDE)
+    out = _pick(_pick(out, kept, "low", "lo", "backward"), kept, "high", "hi", "forward")
+    start = pl.min_horizontal(pl.col("lo").fill_null(pl.col("first")), pl.col("start") - pl.col("stretch"))
+    end = pl.max_horizontal(pl.col("hi").fill_null(pl.col("last")), pl.col("end") + pl.col("stretch"))
+    ends = raw.group_by("meter").agg(first=pl.col("at").min(), last=pl.col("at").max())
+    out = out.join(ends, on="meter", how="left").with_columns(
+        a=floor(start, base_us), b=floor(end, base_us) + timedelta(microseconds=base_us)
+    )
+    # beyond each edge: one kept instant, one more beside it, and what a period can reach
+    out = _count(out, kept, "a", "outside", "<=")
+    out = _count(out, raw, "a", "raw_outside", "<=")
+    out = _count(out, kept, "b", "inside", "<").join(
+        kept.group_by("meter").agg(all=pl.len().cast(pl.Int64)), on="meter", how="left"
+    )
+    out = _count(out, raw, "b", "raw_inside", "<").join(
+        raw.group_by("meter").agg(raw_all=pl.len().cast(pl.Int64)), on="meter", how="left"
+    )
+    near = (pl.col("lo").is_not_null()) & (pl.col("outside") >= 1) & (pl.col("raw_outside") >= 3)
+    far = (pl.col("hi").is_not_null()) & (pl.col("all") - pl.col("inside") >= 1) & (pl.col("raw_all") - pl.col("raw_inside") >= 3)
+    reached = pl.col("loaded_from") <= pl.col("a") - pl.col("stretch"), pl.col("loaded_to") >= pl.col("b") + pl.col("stretch")
+    before = ~(pl.col("whole_before") | (near & reached[0])).fill_null(False)
+    after = ~(pl.col("whole_after") | (far & reached[1])).fill_null(False)
+    out = out.with_columns(before=before, after=after)
+    missing = out.filter(pl.col("before") | pl.col("after")).group_by("meter").agg(pl.col("before").any(), pl.col("after").any())
+    return Bounds(merged(out.select("meter", start="a", end="b")), missing)
+
+
+def _count(frame: pl.DataFrame, instants: pl.DataFrame, column: str, name: str, sign: str) -> pl.DataFrame:
+    """How many of a meter's instants lie before (`<`) or up to (`<=`) a time of the frame."""
+    counted = instants.select("meter", "at", _n=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("meter")).sort("at")
+    found = frame.sort(column).join_asof(
+        counted,
+        left_on=column,
+        right_on="at",
+        by="meter",
+        allow_exact_matches=sign == "<=",
+        check_sortedness=False,
+        coalesce=False,
+    )
+    return found.with_columns(pl.col("_n").fill_null(0).alias(name)).drop("_n", "at", strict=False)
+
+
+def _pick(
+    frame: pl.DataFrame, kept: pl.DataFrame, place: str, name: str, strategy: Literal["backward", "forward"]
+) -> pl.DataFrame:
+    """The time of the kept instant at that place of the raw series, or the next one in the direction."""
+    chosen = kept.select("meter", "n", pl.col("at").alias(name)).sort("n")
+    found = frame.sort(place).join_asof(
+        chosen,
+        left_on=place,
+        right_on="n",
+        by="meter",
+        strategy=strategy,
+        check_sortedness=False,
+        coalesce=False,
+    )
+    return found.drop("n")
+
+
+def within(frame: pl.DataFrame, windows: pl.DataFrame, time: str, by: str = "meter") -> pl.DataFrame:
+    """Rows of the frame whose time lies in a window of their meter; windows must not overlap (`merged`)."""
+    if frame.is_empty() or windows.is_empty():
+        return frame.clear()
+    spans = windows.select(pl.col(by).alias("_by"), pl.col("start").alias("_start"), pl.col("end").alias("_end")).sort("_start")
+    keyed = frame.with_columns(pl.col(by).cast(pl.String).alias("_by"), pl.int_range(pl.len()).alias("_row")).sort(time)
+    found = keyed.join_asof(spans, left_on=time, right_on="_start", by="_by", check_sortedness=False, coalesce=False)
+    return found.filter(pl.col(time) < pl.col("_end")).sort("_row").select(frame.columns)
+
+
+def held(spans: pl.DataFrame, instants: pl.DataFrame, max_age: timedelta) -> pl.DataFrame:
+    """Spans of reference levels -> (meter, start, end): interval starts that may take one of these values."""
+    after = instants.sort("at")
+    found = spans.sort("end").join_asof(
+        after,
+        left_on="end",
+        right_on="at",
+        by="meter",
+        strategy="forward",
+        allow_exact_matches=False,
+        check_sortedness=False,
+        coalesce=False,
+    )
+    latest = pl.col("end") + max_age
+    return found.select("meter", "start", end=pl.min_horizontal(latest, pl.col("at").fill_null(latest)))
+
+
+class Part(NamedTuple):
+    """Sources to compute together, and the window [start, end)."""
+
+    sources: list[str]
+    start: datetime
+    end: datetime
+
+
+def parts(windows: pl.DataFrame, longest: timedelta) -> Iterator[Part]:
+    """Windows of sources (source, start, end), grouped so that little is computed in vain, and cut to at most `longest`.
+
+    Windows that start near each other and have a similar length go together.
+    """
+    sized = windows.with_columns(size=(pl.col("end") - pl.col("start")).dt.total_microseconds().log(2).floor().cast(pl.Int32))
+    for _, alike in sized.sort("size", "start").group_by("size", maintain_order=True):
+        length = (alike["end"] - alike["start"]).max()
+        assert isinstance(length, timedelta)
+        eras = merged(alike, by=None, gap=length)
+        for start, end in eras.iter_rows():
+            chosen = alike.filter(pl.col("start").is_between(start, end))
+            begin = start
+            while begin < end:
+                stop = min(begin + longest, end)
+                inside = chosen.filter((pl.col("start") < stop) & (pl.col("end") > begin))
+                if inside.height:
+                    yield Part(sorted(inside["source"].unique().to_list()), begin, stop)
+                begin = stop
+
+
+def different(old: pl.DataFrame, new: pl.DataFrame, key: list[str]) -> pl.DataFrame:
+    """Keys (distinct) whose row is new, gone or other than before."""
+    columns = old.columns
+    gone = old.join(new, on=columns, how="anti", nulls_equal=True).select(key)
+    come = new.select(columns).join(old, on=columns, how="anti", nulls_equal=True).select(key)
+    return pl.concat([gone, come]).unique()

@@ -24,6 +24,9 @@ QUARTER = timedelta(minutes=15)
 BEGIN = datetime(2018, 1, 1, tzinfo=KOREA)
 STATED = Decimal("0.4585")
 
+Compute = Callable[[str], list[dict[str, str]]]
+"""The rows of figures of an interval."""
+
 PLANT = {
     "plant.yaml": """
 organisation: Steel year
@@ -127,7 +130,7 @@ PERIODS: dict[str, Callable[[datetime], str]] = {
 
 
 @pytest.mark.parametrize("interval", PERIODS)
-def test_year(interval: str, year, kwh: list[Decimal], grams: list[Decimal]):
+def test_year(interval: str, year: Compute, kwh: list[Decimal], grams: list[Decimal]):
     energy: dict[str, Decimal] = defaultdict(Decimal)
     kilos: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     for n, amount in enumerate(kwh):
@@ -146,14 +149,14 @@ def test_year(interval: str, year, kwh: list[Decimal], grams: list[Decimal]):
     assert {(row["period"][: len(next(iter(energy)))], row["source"]) for row in rows} == set(kilos)
 
 
-def test_total_is_that_of_the_data_set(year, kwh: list[Decimal]):
+def test_total_is_that_of_the_data_set(year: Compute, kwh: list[Decimal]):
     assert sum(kwh) == Decimal("959636.71")
     rows = {row["source"]: row for row in year("all")}
     assert rows["stated"]["activity"] == rows["hourly"]["activity"] == "959636.71"
     assert Decimal(rows["stated"]["co2e_kg"]) == Decimal("959636.71") * STATED == Decimal("439993.431535")
 
 
-def test_quarter_hours_are_the_published_rows(year, kwh: list[Decimal]):
+def test_quarter_hours_are_the_published_rows(year: Compute, kwh: list[Decimal]):
     rows = [row for row in year("15m") if row["source"] == "stated"]
     assert [Decimal(row["activity"]) for row in rows] == kwh
     assert rows[0]["interval_start"] == "2017-12-31T15:00:00Z"

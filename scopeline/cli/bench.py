@@ -29,7 +29,7 @@ def command(
 
     Examples: `scopeline bench`, `scopeline bench --part compute --readings 10000000`
     """
-    chosen = {"decode", "compute", "embedded"} if part == "all" else {part}
+    chosen: set[str] = {"decode", "compute", "embedded"} if part == "all" else {part}
     try:
         with tempfile.TemporaryDirectory(prefix="scopeline-bench-") as folder:
             rows = [*_offline(chosen, readings, Path(folder)), *_embedded(chosen, messages, Path(folder))]

@@ -1,14 +1,14 @@
 """Sends the demo's messages over real MQTT: the last day at once, a few minutes in fast motion, then as they happen."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from scopeline.demo.messages import grid, messages
+from scopeline.demo.messages import Publish, grid, messages
 
 HISTORY = timedelta(hours=26)
 """Sent at once at the start, so that a chart of 24 hours is full."""
@@ -79,24 +79,26 @@ class Player:
     def _play(self, stop: threading.Event, report: Callable[[Progress], None]) -> None:
         begun = datetime.now(UTC)
         sent_to = begun - HISTORY
-        for publish in grid(sent_to - timedelta(hours=2), sent_to, BACKFILLED):
-            self._publish(publish.topic, publish.payload, stop)
+        self._send(grid(sent_to - timedelta(hours=2), sent_to, BACKFILLED), "history", stop, report)
         phase = "history"
         while not stop.is_set():
             now = datetime.now(UTC)
             until = demo_time(now, begun, self.speed)
-            for publish in messages(sent_to, until, LIVE if phase == "live" else BACKFILLED):
-                if not self._publish(publish.topic, publish.payload, stop):
-                    return
+            self._send(messages(sent_to, until, LIVE if phase == "live" else BACKFILLED), phase, stop, report)
             sent_to = until
             report(Progress(self.acknowledged, sent_to, phase))
             phase = "live" if until == now else "fast motion"
             stop.wait(1.0)
 
-    def _publish(self, topic: str, payload: str, stop: threading.Event) -> bool:
-        """Hand one message over as soon as there is room; False when the demo stops meanwhile."""
-        while not self._slots.acquire(timeout=0.5):
+    def _send(self, batch: Iterable[Publish], phase: str, stop: threading.Event, report: Callable[[Progress], None]) -> None:
+        """Hand messages over as fast as they are acknowledged, and say how far they are."""
+        for number, publish in enumerate(batch, 1):
+            while not self._slots.acquire(timeout=1.0):
+                report(Progress(self.acknowledged, publish.at, phase))
+                if stop.is_set():
+                    return
             if stop.is_set():
-                return False
-        self._client.publish(topic, payload, qos=1)
-        return True
+                return
+            self._client.publish(publish.topic, publish.payload, qos=1)
+            if number % IN_FLIGHT == 0:
+                report(Progress(self.acknowledged, publish.at, phase))

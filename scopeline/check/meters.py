@@ -1,0 +1,163 @@
+"""Which meters the feeds, the meters table and the virtual meters can give: patterns, since devices are not all known."""
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from ingest import topics
+from ingest.decoders import DECODERS
+from schemas.feed import Channel, Feed, UnitRule
+from schemas.plant import Plant
+from schemas.units import Unit, UnitProblem, unit
+from scopeline.plant.explain import near
+
+DEFAULT = "{site}/{device}"
+_CAPTURE = re.compile(r"\{[a-z][a-z0-9_]*\}")
+
+
+class Giver(NamedTuple):
+    """Something that gives meters: a pattern of the part before `:channel`, its channels, and whether others may come."""
+
+    pattern: str
+    channels: dict[str, Channel | None]
+    open: bool
+    feed: str | None
+    """None: a virtual meter."""
+    unit: str | None = None
+    """The unit that the meters table or the virtual meter states."""
+
+
+class Found(NamedTuple):
+    """A meter as one giver gives it; kind and units None where only the device knows."""
+
+    giver: Giver
+    channel: Channel | None
+    kind: str | None
+    units: tuple[Unit, ...] | None
+
+
+class Known(NamedTuple):
+    """All givers of a plant."""
+
+    givers: tuple[Giver, ...]
+
+    def find(self, meter: str) -> list[Found]:
+        """Who gives a meter, or meters of a pattern with `*`."""
+        place, _, name = meter.rpartition(":")
+        found = []
+        for giver in self.givers:
+            if meet(place, giver.pattern):
+                named = [channel for channel in giver.channels if meet(name, channel)]
+                found += [_found(giver, channel, giver.channels[channel]) for channel in named]
+                if not named and giver.open:
+                    found.append(_found(giver, name, None))
+        return found
+
+    def remedy(self, meter: str) -> str:
+        """What to do about a meter that nobody gives."""
+        place, _, name = meter.rpartition(":")
+        there = [channel for giver in self.givers if meet(place, giver.pattern) for channel in giver.channels]
+        if there:
+            return near(name, there) or f"channels of {place}: {', '.join(dict.fromkeys(there))}"
+        every = [f"{giver.pattern}:{channel}" for giver in self.givers for channel in giver.channels or ("*",)]
+        given = f"given are: {', '.join(every[:8])}" + (" ..." if len(every) > 8 else "") if every else "add a feed that gives it"
+        return near(meter, every) or given
+
+
+def known(plant: Plant) -> Known:
+    """The givers of a plant."""
+    givers: list[Giver] = []
+    feeds = {feed.feed: feed for feed in plant.feeds}
+    for feed in plant.feeds:
+        channels = {channel.channel: channel for channel in feed.channels if not channel.drop}
+        if feed.meters != "table":
+            givers.append(Giver(pattern(feed, feed.meter or DEFAULT), dict(channels), is_open(feed), feed.feed))
+        elif feed.unlisted != "quarantine":
+            givers.append(Giver(pattern(feed, feed.unlisted), dict(channels), is_open(feed), feed.feed))
+    for row in plant.meters:
+        of = feeds.get(row.feed)
+        if of is None or of.meters != "table":
+            continue
+        listed = {channel.channel: channel for channel in of.channels if not channel.drop}
+        given = listed if row.channel is None else {row.channel: listed.get(row.channel)}
+        givers.append(Giver(row.meter, dict(given), is_open(of) and row.channel is None, of.feed, row.unit))
+    for virtual in plant.virtual_meters:
+        place, _, name = virtual.meter.rpartition(":")
+        givers.append(Giver(place, {name: None}, False, None, virtual.unit))
+    return Known(tuple(givers))
+
+
+def pattern(feed: Feed, text: str) -> str:
+    """A feed's meter pattern with `*` for what topics and devices fill in."""
+    if feed.site and "site" not in captured(feed):
+        text = text.replace("{site}", feed.site)
+    return _CAPTURE.sub("*", text)
+
+
+def captured(feed: Feed) -> tuple[str, ...]:
+    """The captures of a feed's topic; none where the topic cannot be read."""
+    try:
+        return tuple(name for topic in topic_filters(feed) for name in topics.captures(topic))
+    except ValueError:
+        return ()
+
+
+def topic_filters(feed: Feed) -> tuple[str, ...]:
+    """The topic filters of a feed: its own, or its decoder's default."""
+    if feed.topic is not None:
+        return (feed.topic,)
+    return tuple(topic for name in chain(feed) if name in DECODERS for topic in DECODERS[name].topics)
+
+
+def chain(feed: Feed) -> tuple[str, ...]:
+    """The decoders of a feed, outermost first."""
+    return (feed.decoder,) if isinstance(feed.decoder, str) else feed.decoder
+
+
+def is_open(feed: Feed) -> bool:
+    """Whether the format names values itself, so that channels may come that the feed does not declare."""
+    last = chain(feed)[-1] if chain(feed) else ""
+    return last in DECODERS and DECODERS[last].fields is not None
+
+
+def _found(giver: Giver, name: str, channel: Channel | None) -> Found:
+    stated = giver.unit if giver.unit else channel.unit if channel else None
+    texts = stated.allow if isinstance(stated, UnitRule) else (stated,) if isinstance(stated, str) else None
+    try:
+        units = None if texts is None else tuple(unit(text) for text in texts)
+    except UnitProblem:
+        units = None
+    kind = "virtual" if giver.feed is None else (channel.kind or (None if giver.open else "level")) if channel else None
+    return Found(giver, channel, kind, units)
+
+
+@lru_cache(maxsize=65536)
+def meet(one: str, other: str) -> bool:
+    """Whether some text matches both patterns; `*` stands for any characters.
+
+    >>> meet("a/*/c", "a/b/*"), meet("a/b", "a/*"), meet("a/b", "a/c")
+    (True, True, False)
+    """
+    if "*" not in one:
+        one, other = other, one
+    if "*" not in other:
+        return re.fullmatch(".*".join(map(re.escape, one.split("*"))), other, re.DOTALL) is not None
+    reached = {(0, 0)}
+    todo = [(0, 0)]
+    while todo:
+        i, j = todo.pop()
+        if i == len(one) and j == len(other):
+            return True
+        a, b = one[i : i + 1], other[j : j + 1]
+        steps = []
+        if a == "*":
+            steps += [(i + 1, j)] + ([(i, j + 1)] if b else [])
+        if b == "*":
+            steps += [(i, j + 1)] + ([(i + 1, j)] if a else [])
+        if a and a == b:
+            steps.append((i + 1, j + 1))
+        for step in steps:
+            if step not in reached:
+                reached.add(step)
+                todo.append(step)
+    return False

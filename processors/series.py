@@ -37,7 +37,7 @@ def key(meter: pl.Series, instant: pl.Series) -> pl.Series | None:
     return place * span + (time - low)
 
 
-def ordered(frame: pl.DataFrame, time: str = "observed_at", *, then: tuple[str, ...] = ()) -> pl.DataFrame:
+def ordered(frame: pl.DataFrame, time: str = "observed_at", *, then: tuple[str, ...] = (), by: str = "meter") -> pl.DataFrame:
     """The frame by meter, then time (then further columns); unchanged, and cheap, where it already is.
 
     >>> ordered(pl.DataFrame({"meter": ["b", "a", "a"], "observed_at": [1, 3, 2]})).rows()
@@ -45,9 +45,9 @@ def ordered(frame: pl.DataFrame, time: str = "observed_at", *, then: tuple[str, 
     """
     if frame.height < 2:
         return frame
-    packed = key(frame["meter"], frame[time])
+    packed = key(frame[by], frame[time])
     if packed is None or then:
-        named = frame.with_columns(_place=codes(frame["meter"]))
+        named = frame.with_columns(_place=codes(frame[by]))
         return named.sort("_place", time, *then, nulls_last=False).drop("_place")
     if packed.is_sorted():
         return frame

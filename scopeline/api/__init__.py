@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from scopeline.api import actions, docs, health, reading
 from scopeline.api.guard import Guard
+from scopeline.case import CaseError
 from scopeline.query import QueryError
 from scopeline.service import Service
 from scopeline.tokens import Tokens
@@ -35,6 +36,7 @@ def create(service: Service, tokens: Tokens, instance_token: str | None = None, 
     app.add_exception_handler(QueryError, _bad_query)
     app.add_exception_handler(LookupError, _not_found)
     app.add_exception_handler(ValueError, _bad_value)
+    app.add_exception_handler(CaseError, _bad_case)
     app.add_exception_handler(RequestValidationError, _bad_request)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _internal)
@@ -62,6 +64,10 @@ def _not_found(_: Request, error: Exception) -> JSONResponse:
 
 def _bad_value(_: Request, error: Exception) -> JSONResponse:
     return failed(400, str(error), "Correct the value; /api/docs describes each parameter.")
+
+
+def _bad_case(_: Request, error: Exception) -> JSONResponse:
+    return failed(409, str(error), "`scopeline doctor` looks at log and configuration.")
 
 
 def _bad_request(_: Request, error: Exception) -> JSONResponse:

@@ -15,7 +15,8 @@ h2{border-top:1px solid #8886;padding-top:1rem;font-size:1.05rem}
 code,pre{font-family:ui-monospace,monospace;overflow-wrap:anywhere}
 pre{background:#8882;padding:.6rem;overflow-x:auto}
 table{border-collapse:collapse;width:100%}
-td,th{text-align:left;padding:.2rem .8rem .2rem 0;vertical-align:top;border-bottom:1px solid #8884}.verb{display:inline-block;min-width:3.2rem;font-weight:600}
+td,th{text-align:left;padding:.2rem .8rem .2rem 0;vertical-align:top;border-bottom:1px solid #8884}
+.verb{display:inline-block;min-width:3.2rem;font-weight:600}
 """
 
 

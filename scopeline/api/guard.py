@@ -2,8 +2,8 @@
 
 - From this machine (loopback address, no forwarding header) no token is needed, but the Host must be a name of this machine: a
   page of a foreign site that re-points its own name here (DNS rebinding) is refused.
-- From anywhere else a token is needed: `Authorization: Bearer <token>`, or HTTP Basic with the token as password. Never in the
-  URL. A browser that logged in by Basic gets a session cookie (HttpOnly, SameSite=Strict), since web sockets carry no Basic header.
+- From anywhere else a token is needed: `Authorization: Bearer <token>`, or HTTP Basic with the token as password, never in the
+  URL. A browser that logged in by Basic gets a session cookie (HttpOnly, SameSite=Strict): web sockets carry no Basic header.
 - What changes something, and every web socket, must come from our own origin when a browser sends it (CSRF).
 - An address that fails ten times within a minute waits.
 """

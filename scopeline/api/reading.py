@@ -12,6 +12,7 @@ from starlette.background import BackgroundTask
 
 from scopeline import doctor
 from scopeline.api.stream import MEDIA, json_response, rows
+from scopeline.case import messages_behind
 from scopeline.export import write
 from scopeline.query import FORMATS, QueryError, figure_query, instant
 from scopeline.service import Service
@@ -145,6 +146,14 @@ def trace(request: Request, source: str, at: str, basis: str | None = None) -> R
     """`at`: an instant, or a local time of the source's site, within the base interval."""
     door = service(request)
     return json_response(door.trace(source, door.source_instant(source, at), basis).as_dict())
+
+
+@router.get("/trace/messages", summary="The messages behind one figure, as a message file")
+def trace_messages(request: Request, source: str, at: str, basis: str | None = None) -> Response:
+    """The smallest set from which `scopeline compute` gives the figure again."""
+    door = service(request)
+    found = messages_behind(door.host, door.trace(source, door.source_instant(source, at), basis))
+    return Response(b"".join(found), media_type=MEDIA["ndjson"])
 
 
 @router.get("/live", summary="The Live page in one answer")

@@ -11,6 +11,7 @@ import typer
 
 from scopeline.query import QueryError
 from scopeline.remote import Door, Failed, connect
+from scopeline.trace_text import inert
 
 Plant = Annotated[Path, typer.Option("--plant", metavar="DIR", help="The plant folder.", file_okay=False)]
 Json = Annotated[bool, typer.Option("--json", help="JSON, for programs.")]
@@ -58,16 +59,6 @@ def whole_lines(parts: Iterable[bytes]) -> Iterator[bytes]:
         yield from lines
     if rest:
         yield rest
-
-
-def inert(value: Any) -> str:
-    """Text from data for a terminal: control characters are shown, not obeyed.
-
-    >>> inert("a\\x1b[2Jb"), inert(None)
-    ('a\\\\x1b[2Jb', '')
-    """
-    text = "" if value is None else str(value)
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

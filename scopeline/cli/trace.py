@@ -32,7 +32,8 @@ def command(
         found = asked.get("/trace", source=source, at=at, basis=basis)
         if case is not None:
             try:
-                write_case(found, asked, plant.resolve(), case)
+                lines = b"".join(asked.lines("/trace/messages", source=source, at=at, basis=basis)).splitlines(keepends=True)
+                write_case(lines, found["figures"], plant.resolve(), case)
             except CaseError as error:
                 fail(str(error), 1)
     to_json(found) if json else typer.echo(text(found))

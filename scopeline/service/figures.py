@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 
 import polars as pl
-from processors.plan import Plan
 
 from processors import rollup
+from processors.plan import Plan
 from schemas.frames import FIGURES, empty
 from schemas.plant import Plant
 from schemas.scalars import duration_text

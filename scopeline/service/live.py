@@ -59,10 +59,11 @@ WITH rows AS (
   FROM figures f LEFT JOIN clocks c USING (site)
   WHERE f.interval_start >= $start AND f.interval_start < $end AND f.basis IN ('', $basis)
 ), intervals AS (
-  SELECT site, source, scope, category, interval_start, min(status) AS any_status, sum(co2e_n) AS co2e_n,
+  SELECT site, source, scope, category, interval_start, sum(co2e_n) AS co2e_n,
     bool_or(NOT priced) AS unpriced, max(covered_us) AS covered_us, max(abs(activity_n)) AS activity_n,
-    max(estimated_n) AS estimated_n, count(*) FILTER (status = 'provisional') AS provisional, count(*) FILTER (status = 'restated')
-    AS restated, count(*) FILTER (status = 'final') AS final, count(*) FILTER (status = 'unpriced') AS unpriced_rows,
+    max(estimated_n) AS estimated_n, count(*) FILTER (status = 'provisional') AS provisional,
+    count(*) FILTER (status = 'restated') AS restated, count(*) FILTER (status = 'final') AS final,
+    count(*) FILTER (status = 'unpriced') AS unpriced_rows,
     sum(co2e_n) FILTER (status = 'provisional') AS provisional_n, sum(co2e_n) FILTER (status = 'restated') AS restated_n,
     sum(co2e_n) FILTER (status = 'final') AS final_n
   FROM rows GROUP BY ALL

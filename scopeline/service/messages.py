@@ -64,19 +64,8 @@ def readings(host: Host, name: str, start: datetime, end: datetime) -> Iterator[
             begin = stop
 
 
-READING = (
-    "meter",
-    "observed_at",
-    "value",
-    "unit",
-    "kind",
-    "quality",
-    "event",
-    "period_start",
-    "period_end",
-    "received_at",
-    "message",
-)
+_TIMES = ("period_start", "period_end", "received_at")
+READING = ("meter", "observed_at", "value", "unit", "kind", "quality", "event", *_TIMES, "message")
 
 
 def messages(host: Host, start: datetime | None, end: datetime | None, topic: str | None) -> Iterator[pl.DataFrame]:
@@ -100,15 +89,14 @@ def message_line(message: dict[str, Any]) -> bytes:
     """One message as a line of a message file; what `scopeline compute` reads.
 
     >>> from datetime import UTC
-    >>> row = {"topic": "a/b", "payload": b"1.5", "received_at": datetime(2026, 1, 1, tzinfo=UTC), "retained": False, "broker": None}
-    >>> message_line(row)
+    >>> message_line({"topic": "a/b", "payload": b"1.5", "received_at": datetime(2026, 1, 1, tzinfo=UTC)})
     b'{"topic":"a/b","payload":"1.5","received_at":"2026-01-01T00:00:00Z"}\\n'
     """
     line: dict[str, Any] = {"topic": message["topic"], **payload_text(message["payload"])}
     line["received_at"] = rfc3339(message["received_at"])
     if message.get("retained"):
         line["retained"] = True
-    if message.get("broker") is not None:
+    if message.get("broker"):
         line["broker"] = message["broker"]
     return orjson.dumps(line) + b"\n"
 

@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from ingest.decoders.decoder import Document
 
-_STEP = re.compile(r"""\.(?P<star>\*)|\.(?P<name>[^.\[\]*"']+)|\[(?P<index>-?\d+)\]|\[(?P<all>\*)\]|\["(?P<dq>[^"]*)"\]|\['(?P<sq>[^']*)'\]""")
+_STEP = re.compile(
+    r"""\.(?P<star>\*)|\.(?P<name>[^.\[\]*"']+)|\[(?P<index>-?\d+)\]|\[(?P<all>\*)\]|\["(?P<dq>[^"]*)"\]|\['(?P<sq>[^']*)'\]"""
+)
 
 
 class Path(NamedTuple):
@@ -45,7 +47,7 @@ def parse(text: str, *, each: bool = False) -> Path:
     while at < len(text):
         found = _STEP.match(text, at)
         if found is None:
-            raise ValueError(f"{text!r} cannot be read from {text[at:]!r} on: write .name, [\"name\"] or [0]")
+            raise ValueError(f'{text!r} cannot be read from {text[at:]!r} on: write .name, ["name"] or [0]')
         at = found.end()
         if found["star"] or found["all"]:
             if not each:

@@ -143,7 +143,8 @@ class Log:
         if traffic.height:
             self._with(
                 """INSERT INTO traffic SELECT * FROM rows_in ON CONFLICT (feed, minute, outcome) DO UPDATE SET
-                messages = traffic.messages + excluded.messages, last_message = greatest(traffic.last_message, excluded.last_message),
+                messages = traffic.messages + excluded.messages,
+                last_message = greatest(traffic.last_message, excluded.last_message),
                 last_received_at = greatest(traffic.last_received_at, excluded.last_received_at)""",
                 rows_in=stored(traffic, TABLES["traffic"]),
             )

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import duckdb
 import polars as pl
 
-from schemas.frames import AMOUNTS, EVENTS, FIGURE_KEY, FIGURES, MESSAGES, READINGS, REJECTS, empty
+from schemas.frames import AMOUNTS, EVENTS, FIGURE_KEY, FIGURES, MESSAGES, READINGS, REJECTS, empty, shaped
 from scopeline.log.tables import ARCHIVED, CLOCKS, METERS, TRAFFIC, Schema, loaded, naive
 
 CHUNK = 400_000
@@ -132,6 +132,38 @@ class Store:
         wanted = [meters] if isinstance(meters, str) else meters
         where, parameters = _where([("meter", wanted)], [("observed_at", start, end)])
         return self._rows(READINGS, f"FROM readings WHERE {where} ORDER BY meter, observed_at, message, index", parameters)
+
+    def readings_within(self, spans: pl.DataFrame) -> pl.DataFrame:
+        """READINGS of meters whose observed_at lies in their span (meter, start, end; both included)."""
+        return self._spans(READINGS, "readings", "observed_at", "<=", spans)
+
+    def readings_named(self, keys: pl.DataFrame) -> pl.DataFrame:
+        """READINGS with these (meter, event)."""
+        columns = ", ".join(f't."{name}"' for name in READINGS)
+        return loaded(self._table(f"SELECT {columns} FROM readings t JOIN keys USING (meter, event)", keys=keys), READINGS)
+
+    def within(self, table: str, windows: pl.DataFrame) -> pl.DataFrame:
+        """AMOUNTS or EVENTS (by `table`) of meters in their window (meter, start, end; half-open)."""
+        schema, time = {"amounts": (AMOUNTS, "interval_start"), "events": (EVENTS, "at")}[table]
+        return self._spans(schema, table, time, "<", windows)
+
+    def _spans(self, schema: Schema, table: str, time: str, sign: str, spans: pl.DataFrame) -> pl.DataFrame:
+        if spans.is_empty():
+            return empty(schema)
+        columns = ", ".join(f't."{name}"' for name in schema)
+        wanted = spans.select("meter", pl.col("start", "end").dt.replace_time_zone(None))
+        hull = [naive(spans["start"].min()), naive(spans["end"].max())]  # type: ignore[arg-type]  # times
+        sql = f"""SELECT {columns} FROM {table} t JOIN spans s
+        ON t.meter = s.meter AND t.{time} >= s.start AND t.{time} {sign} s.end
+        WHERE t.{time} >= ? AND t.{time} {sign} ?"""
+        return loaded(self._table(sql, hull, spans=wanted), schema)
+
+    def identities(self, meters: Sequence[str]) -> pl.DataFrame:
+        """READINGS, one for each feed, device and unit of the meters: what processors.meters.attributes tells apart."""
+        where, parameters = _where([("meter", meters)])
+        keys = "meter, feed, device, unit, channel, site, kind"
+        found = self._table(f"SELECT DISTINCT {keys} FROM readings WHERE {where} ORDER BY ALL", parameters)
+        return shaped(found, READINGS)
 
     def readings_of(self, messages: Sequence[int]) -> pl.DataFrame:
         """READINGS that came from these messages."""

@@ -1,0 +1,86 @@
+"""Figures of sources, brought up to date after amounts or reference levels changed: only rows that differ are written.
+
+Works inside the worker's transaction on what it shows. Where contracts allocate, windows are whole UTC hours.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+import polars as pl
+
+from processors import collapse
+from schemas.frames import FIGURE_KEY, FIGURES, TIME, empty, shaped
+from scopeline import windows
+from scopeline.log import Log, Store
+
+HOUR_US = 3_600_000_000
+_ROWS = 300_000
+SOURCE_WINDOW = {"source": pl.String, "start": TIME, "end": TIME}
+
+Price = Callable[[pl.DataFrame, pl.DataFrame, pl.DataFrame, Any], pl.DataFrame]
+"""scopeline.pipeline.figures."""
+
+
+class Dependents:
+    """Which sources a meter's readings change, and which meters a source needs, under one configuration."""
+
+    def __init__(self, configuration: Any, meters: list[str]) -> None:
+        plan = configuration.plan
+        self.sources: Mapping[str, list[str]] = {name: sorted(plan.dependents(name)) for name in meters}
+        pairs = [(name, source) for name, sources in self.sources.items() for source in sources]
+        self.pairs = pl.DataFrame(pairs, schema={"meter": pl.String, "source": pl.String}, orient="row")
+        self.align_us = max(configuration.base_us, HOUR_US) if plan.contracts.height else configuration.base_us
+
+    def aligned(self, spans: pl.DataFrame) -> pl.DataFrame:
+        """(meter, start, end) of interval starts, end excluded -> (source, start, end), aligned and merged."""
+        found = spans.join(self.pairs, on="meter")
+        start = windows.floor(pl.col("start"), self.align_us)
+        end = windows.floor(pl.col("end") - timedelta(microseconds=1), self.align_us) + timedelta(microseconds=self.align_us)
+        return windows.merged(found.select("source", start=start, end=end), by="source")
+
+    def meters_of(self, sources: list[str]) -> list[str]:
+        return sorted(self.pairs.filter(pl.col("source").is_in(sources))["meter"].unique())
+
+
+class Reprice:
+    """Computes FIGURES of sources in windows and writes the difference."""
+
+    def __init__(self, log: Log, price: Price) -> None:
+        self._log, self._price = log, price
+
+    def __call__(self, wanted: pl.DataFrame, configuration: Any, dependents: Dependents, first: pl.DataFrame) -> pl.DataFrame:
+        """Bring the windows (source, start, end) up to date; the keys of figures that changed.
+
+        first: (meter, first_observed_at) of every meter seen.
+        """
+        changed = [empty({name: FIGURES[name] for name in FIGURE_KEY})]
+        for part in windows.parts(wanted, self._longest(wanted, configuration.base_us)):
+            changed.append(self._part(part, wanted, configuration, dependents, first))
+        return pl.concat(changed)
+
+    def _longest(self, wanted: pl.DataFrame, base_us: int) -> timedelta:
+        """How long a window may be for about so many rows; whole hours."""
+        hours = _ROWS * base_us // HOUR_US // max(1, wanted["source"].n_unique())
+        return max(timedelta(microseconds=base_us), timedelta(hours=max(1, hours)))
+
+    def _part(
+        self, part: windows.Part, wanted: pl.DataFrame, configuration: Any, dependents: Dependents, first: pl.DataFrame
+    ) -> pl.DataFrame:
+        store = Store(self._log, self._log.write)
+        meters = dependents.meters_of(part.sources)
+        amounts = store.amounts(meters, part.start, part.end)
+        since = part.start - timedelta(microseconds=configuration.plan.max_age_us)
+        references = [name for name in meters if name.startswith("ref/")]
+        levels = store.readings(references, since, part.end).filter(pl.col("kind") == "level")
+        levels = collapse.collapse(levels, store.payloads)
+        computed = shaped(self._price(amounts, levels, first, configuration), FIGURES)
+        mine = wanted.filter(pl.col("source").is_in(part.sources))
+        new = windows.within(computed, mine, "interval_start", by="source").filter(
+            pl.col("interval_start").is_between(part.start, part.end, closed="left")
+        )
+        found = list(store.figures(part.start, part.end, sources=part.sources))
+        old = windows.within(pl.concat(found) if found else new.clear(), mine, "interval_start", by="source")
+        changed = windows.different(old, new, list(FIGURE_KEY))
+        self._log.replace("figures", changed, new.join(changed, on=FIGURE_KEY, how="semi", nulls_equal=True))
+        return changed

@@ -1,6 +1,7 @@
 """The catalogue: factor rules in, factors out; what is derived from a factor; what its gases are worth."""
 
 from collections.abc import Iterable, Mapping
+from datetime import date
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from processors.factors.edition import Edition, edition
 from processors.factors.factor import Factor, Resolution, Span
 from processors.factors.match import EXPLICIT_ONLY, narrow
 from processors.factors.own import resolve_own
-from processors.factors.pins import Pins, by_start, dated, frozen, overlapping, pinned
+from processors.factors.pins import Pins, by_start, dated, frozen, overlapping, pinned, without_year
 from processors.factors.refrigerants import gas_factor, key, refrigerants, resolve_refrigerant
 from processors.factors.search import near, search
 from schemas.source import FactorRule
@@ -168,7 +169,7 @@ class Catalogue:
     def search(
         self, text: str, *, of_set: str | None = None, region: str | None = None, limit: int = 20, own: Iterable[OwnFactor] = ()
     ) -> list[Factor]:
-        """Factors by words, best first; of each only the newest version."""
+        """Factors by words, best first; of each only the newest version, of yearly rows the last year."""
         rows = tuple(own)
         mine = [f for name in dict.fromkeys(row.factor_id for row in rows) for f in self._own(f"own/{name}", rows)[:1]]
         return search(text, [*mine, *self._newest(of_set)], of_set, self.region(region), limit)
@@ -269,7 +270,9 @@ class Catalogue:
         found: dict[str, Factor] = {}
         for name, version in sorted(self.sources):
             if of_set in (None, name):
-                found |= self.edition(name, version).by_id
+                of = self.edition(name, version)
+                rows = sorted(of.factors, key=lambda f: f.valid_from or date.min) if of.yearly else of.factors
+                found |= {without_year(f) if of.yearly else f.id: f for f in rows}
         own = self.refrigerants.values() if of_set in (None, "refrigerant") else ()
         return [*found.values(), *{f.id: f for f in own}.values()]
 

@@ -10,7 +10,7 @@ EXPLICIT_ONLY = ("life_cycle", "not_stated")
 """Boundaries that only an explicit id may choose."""
 
 ENERGIES = ("energy", "energy_gross", "energy_net")
-_SEPARATORS = re.compile(r"[^\w%<>+.]+")
+_SEPARATORS = re.compile(r"(?:[^\w%<>+.]|(?<=\s)[>](?=\s))+")
 _TABLE = re.compile(r"^(?:scope [123]|outside of scopes) \| |^table \d+ ")
 
 

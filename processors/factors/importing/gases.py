@@ -9,6 +9,7 @@ from fractions import Fraction
 
 import polars as pl
 
+from processors.factors.gwp import part_of
 from processors.factors.importing.shapes import exact_text
 
 GWP = {"set": pl.String, "gas": pl.String, "gwp": pl.String, "source": pl.String, "url": pl.String, "licence": pl.String}
@@ -27,7 +28,9 @@ CITATIONS = {
     EPA12: "US EPA GHG Emission Factors Hub (15 Jan 2025), table 12, blended refrigerants",
     ASHRAE: "ANSI/ASHRAE Standard 34-2019, p. 9ff, as transcribed in openscm-units 0.6.3 (BSD-3-Clause), data/mixtures.py",
 }
-PURE_CITATION = "US EPA GHG Emission Factors Hub (15 Jan 2025), table 11, names of gases"
+PURE_CITATION = (
+    "a single gas; designation by ANSI/ASHRAE Standard 34; its GWPs as in data/gwp.csv (globalwarmingpotentials 0.13.2)"
+)
 HYDROCARBONS = {"propane": "C3H8", "butane": "HC600", "isobutane": "HC600a", "isopentane": "HC601a", "propylene": "HO1270"}
 
 
@@ -59,7 +62,9 @@ def blends(hub: pl.DataFrame, mixtures: pl.DataFrame, desnz: pl.DataFrame, gwp: 
         for name, contents in found
         for gas, share in contents.items()
     ]
-    return pl.DataFrame(rows, schema=BLENDS).sort(pl.col("refrigerant").str.extract(r"(\d+)").cast(pl.Int32), "refrigerant")
+    return pl.DataFrame(rows, schema=BLENDS).sort(
+        pl.col("refrigerant").str.extract(r"(\d+)").cast(pl.Int32), "refrigerant", maintain_order=True
+    )
 
 
 def _epa12(item: str) -> tuple[str, dict[str, Fraction]]:
@@ -102,5 +107,5 @@ def agrees(name: str, contents: dict[str, Fraction], desnz: pl.DataFrame, gwp: p
         return False
     wanted = f"{name.replace('-', '')} | Emissions including only Kyoto products"
     stated = desnz.filter(pl.col("fuel_or_item") == wanted)["value"]
-    kyoto = sum((share * ar5[g] / 100 for g, share in contents.items() if re.match(r"HFC|c?C\d*F", g) and g in ar5), Fraction(0))
+    kyoto = sum((share * ar5[g] / 100 for g, share in contents.items() if g in ar5 and part_of(g) in ("hfc", "pfc")), Fraction(0))
     return stated.is_empty() or abs(kyoto - Fraction(stated[0])) <= 1

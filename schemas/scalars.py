@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, PlainSerializer, PlainValidator, Strict, Tag
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainSerializer, PlainValidator, Strict, Tag
 from pydantic_core import PydanticCustomError
 
 
@@ -37,7 +37,7 @@ def _pattern(pattern: str, allowed: str) -> BeforeValidator:
             raise refuse(f"{value!r} is not allowed here", f"use {allowed}")
         return value
 
-    return BeforeValidator(check, json_schema_input_type=str)
+    return BeforeValidator(check, json_schema_input_type=Annotated[str, Field(pattern=f"^{pattern}$")])
 
 
 Text = Annotated[str, BeforeValidator(_text, json_schema_input_type=str)]

@@ -41,7 +41,7 @@ class Source(Model):
     source: Text = Field(description="an id; with for_each: a pattern like press-{n}")
     site: Id
     scope: Literal[1, 2, 3, "none"] = Field(description="1, 2, 3, or none (energy_only, outside_scopes, removal)")
-    category: Name
+    category: Name = Field(json_schema_extra={"enum": [name for names in SCOPE_CATEGORIES.values() for name in names]})
     measured_by: Text = Field(description="a meter like site/path:channel, or an expression like [a:b] - [c:d]")
     name: Text | None = None
     factor: FactorRule | None = Field(None, description="which factor prices it; scope 2 needs none")

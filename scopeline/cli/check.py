@@ -21,7 +21,7 @@ def command(
 ) -> None:
     """Read the whole plant folder, connect to nothing, and print every problem with file, line, key and remedy.
 
-    Exit code 0 without errors (warnings and notes may be there), 1 with errors.
+    Exit code 0 without errors (warnings and notes may be there), 1 with errors, 2 where there is no plant folder.
 
     **Examples**
 
@@ -37,7 +37,7 @@ def command(
             typer.echo(text, color=sys.stdout.isatty())
         typer.echo(summary(problems, None if found is None else f"{len(found.feeds)} feeds, {len(found.sources)} sources"))
     if any(problem.severity == "error" for problem in problems):
-        raise typer.Exit(1)
+        raise typer.Exit(2 if problems[0].message.startswith("there is no ") and problems[0].key == "" else 1)
 
 
 def lines(problems: list[Problem], *, colour: bool = False) -> list[str]:

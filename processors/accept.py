@@ -103,11 +103,10 @@ def accept(decoded: pl.DataFrame, channels: Channels, window: bool = True) -> Ac
         place = decoded.select(_RULE).join(number, on=_RULE, how="left", nulls_equal=True, maintain_order="left")["_rule"]
         ruled = decoded.with_columns(table[place])
     ruled = ruled.with_columns(value_n=_value_n(ruled))
-    reason = ruled.select(_reason(window).alias("reason"))["reason"]
-    refused = reason.is_not_null()
+    refused = ruled.select(_refused(window).alias("refused"))["refused"]
     if not refused.any():
         return Accepted(narrowed(ruled, READINGS), shaped(ruled.clear(), REJECTS))
-    rejects = ruled.with_columns(reason).filter(refused).with_columns(detail=_detail())
+    rejects = ruled.filter(refused).with_columns(reason=_reason()).with_columns(detail=_detail())
     return Accepted(narrowed(ruled.filter(~refused), READINGS), shaped(rejects, REJECTS))
 
 
@@ -168,32 +167,31 @@ def _slow(text: str | None, factor: str | None, offset: str | None) -> int | Non
     return LIMIT_N + 1 if exact is None else exact
 
 
-def _reason(window: bool) -> pl.Expr:
-    """The first reason that speaks against a reading, or null."""
-    none = pl.col("value_n").is_null()
+_SPOKEN_AGAINST: dict[str, pl.Expr] = {
+    "unknown_unit": pl.col("_problem").is_not_null(),
+    "no_value": pl.col("value_n").is_null(),
+    "out_of_range": pl.max_horizontal("value_n", big(0) - pl.col("value_n")) > big(LIMIT_N),
+    "below_min": pl.col("value_n") < pl.col("_min_n"),
+    "above_max": pl.col("value_n") > pl.col("_max_n"),
+    "no_time": pl.col("period_start").is_not_null()
+    & (pl.col("period_end").is_null() | (pl.col("period_end") < pl.col("period_start"))),
+    "too_old": pl.col("observed_at") < pl.col("received_at") - pl.col("_behind"),
+    "in_future": pl.col("observed_at") > pl.col("received_at") + pl.col("_ahead"),
+}
+"""What speaks against a reading, in the order in which it is said. A value that is no number may be an endless one."""
+
+
+def _refused(window: bool) -> pl.Expr:
+    words = [word for word in _SPOKEN_AGAINST if window or word not in ("too_old", "in_future")]
+    return pl.any_horizontal(_SPOKEN_AGAINST[word].fill_null(False) for word in words)
+
+
+def _reason() -> pl.Expr:
+    """The first reason that speaks against a refused reading."""
     endless = pl.col("value").str.to_lowercase().str.contains("^[+-]?s?(nan|inf|infinity)[0-9]*$")
-    end, start = pl.col("period_end"), pl.col("period_start")
-    chain = (
-        pl.when(pl.col("_problem").is_not_null())
-        .then(pl.lit("unknown_unit"))
-        .when(none & endless)
-        .then(pl.lit("not_finite"))
-        .when(none)
-        .then(pl.lit("no_value"))
-        .when(pl.col("value_n").abs() > big(LIMIT_N))
-        .then(pl.lit("out_of_range"))
-        .when(pl.col("value_n") < pl.col("_min_n"))
-        .then(pl.lit("below_min"))
-        .when(pl.col("value_n") > pl.col("_max_n"))
-        .then(pl.lit("above_max"))
-        .when(start.is_not_null() & (end.is_null() | (end < start)))
-        .then(pl.lit("no_time"))
-    )
-    if window:
-        observed, received = pl.col("observed_at"), pl.col("received_at")
-        chain = chain.when(observed < received - pl.col("_behind")).then(pl.lit("too_old"))
-        chain = chain.when(observed > received + pl.col("_ahead")).then(pl.lit("in_future"))
-    return chain.otherwise(None)
+    said = {word: pl.lit(word) for word in _SPOKEN_AGAINST}
+    said["no_value"] = pl.when(endless.fill_null(False)).then(pl.lit("not_finite")).otherwise(pl.lit("no_value"))
+    return pl.coalesce(pl.when(against.fill_null(False)).then(said[word]) for word, against in _SPOKEN_AGAINST.items())
 
 
 def _detail() -> pl.Expr:

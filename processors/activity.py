@@ -126,7 +126,7 @@ def _terms(expression: Expression) -> list[Term]:
 
 
 def _members(read: list[tuple[str, Expression]], known: list[str]) -> pl.DataFrame:
-    """Which meters each term of each source reads; its factor as text, and where it fits as an integer over the source's `den`."""
+    """Which meters each term of each source reads; its factor as text and, where it fits, an integer over the source's `den`."""
     members = []
     for name, expression in read:
         terms = _terms(expression)

@@ -67,6 +67,35 @@ def edges(frame: pl.DataFrame, *columns: str) -> pl.Series:
     return frame.select(edge=pl.any_horizontal(first, *differs))["edge"]
 
 
+def run_sums(values: pl.DataFrame, start: pl.Series) -> pl.DataFrame:
+    """Sums of each column over runs of rows (`start` marks their first rows), exact for integers: differences of running sums.
+
+    >>> run_sums(pl.DataFrame({"x": [1, 2, 3]}), pl.Series([True, False, True]))["x"].to_list()
+    [3, 3]
+    """
+    last = start.shift(-1, fill_value=True)
+    return values.select(pl.all().cum_sum()).filter(last).select(pl.all() - pl.all().shift(1, fill_value=0))
+
+
+def run_max(values: pl.Series, start: pl.Series) -> pl.Series:
+    """The largest value of each run: a running maximum in which each run outranks the one before.
+
+    >>> run_max(pl.Series([5, 2, -1, -3]), pl.Series([True, False, True, False])).to_list()
+    [5, -1]
+    """
+    if values.is_empty():
+        return values
+    low, high = int(values.min()), int(values.max())  # type: ignore[arg-type]  # integers without nulls
+    span = high - low + 1
+    wide = pl.Int64 if (values.len() + 1) * span <= _I64 else pl.Int128
+    run = start.cast(pl.UInt32).cum_sum().cast(wide)
+    frame = pl.DataFrame({"run": run, "value": values}).with_columns(
+        base=pl.col("run") * pl.lit(span, dtype=wide) - pl.lit(low, dtype=wide)
+    )
+    ranked = frame.select("base", top=(pl.col("base") + pl.col("value").cast(wide)).cum_max())
+    return ranked.filter(start.shift(-1, fill_value=True)).select((pl.col("top") - pl.col("base")).cast(pl.Int64))[:, 0]
+
+
 def distinct(frame: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
     """The distinct combinations of the columns, in order of first appearance; runs of equal rows cost next to nothing.
 

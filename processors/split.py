@@ -9,10 +9,10 @@ from datetime import datetime
 import polars as pl
 
 from processors.exact import EXACT, HOUR_US, big, guarded, linear_floor, ramp_floor
-from processors.series import codes, edges, narrowed, ordered
+from processors.series import codes, edges, narrowed, ordered, run_max, run_sums
 from schemas.frames import AMOUNTS, TIME
 
-_NEVER = -(2**62)
+_CHUNK = 1_000_000
 _SMALL = 9.0e18  # a product of doubles below this fits 64 bits
 
 
@@ -33,21 +33,32 @@ def split(steps: pl.DataFrame, base_us: int, window: tuple[datetime, datetime] |
     [(1, 30000000), (4, 60000000), (3, 60000000), (2, 30000000)]
     """
     steps = ordered(steps, "start")
-    parts = _parts(_spans(steps, base_us, window), base_us)
-    parts = parts.with_columns(amount_n=_part(parts), covered_us=_covered(parts))
-    found = _summed(parts, base_us)
-    if not _strictly_sorted(found):
-        again = [pl.col(name).sum() for name in ("amount_n", "estimated_n")]
-        most = [pl.col("lag_us").max(), pl.col("suspect").any(), pl.col("covered_us").sum(), pl.col("_spans").any()]
-        found = ordered(found.group_by("meter", "interval").agg(*again, *most), "interval")
-    covered = pl.when("_spans").then(pl.min_horizontal("covered_us", pl.lit(base_us, dtype=pl.Int64)))
-    return narrowed(found.with_columns(interval_start=(pl.col("interval") * base_us).cast(TIME), covered_us=covered), AMOUNTS)
+    cover = _cover(steps)
+    found = [
+        _chunk(steps[at : at + _CHUNK], cover[at : at + _CHUNK], base_us, window) for at in range(0, max(steps.height, 1), _CHUNK)
+    ]
+    joined = _summed(pl.concat(found)) if len(found) > 1 else found[0]
+    if not _strictly_sorted(joined):
+        joined = _summed(ordered(joined, "interval"))
+    covered = pl.when("spans").then(pl.min_horizontal("covered_us", pl.lit(base_us, dtype=pl.Int64)))
+    return narrowed(joined.with_columns(interval_start=(pl.col("interval") * base_us).cast(TIME), covered_us=covered), AMOUNTS)
+
+
+def _chunk(steps: pl.DataFrame, cover: pl.Series, base_us: int, window: tuple[datetime, datetime] | None) -> pl.DataFrame:
+    """Sums of some steps' parts by meter and interval, in order of the steps."""
+    parts = _parts(_spans(steps.with_columns(cover.alias("cover")), base_us, window), base_us)
+    parts = parts.with_columns(amount_n=_part(parts), covered_us=_covered())
+    estimated = pl.when("estimated").then(pl.max_horizontal("amount_n", big(0) - pl.col("amount_n"))).otherwise(big(0))
+    lean = parts.select(
+        "meter", "interval", "amount_n", "covered_us", "spans", "suspect", estimated_n=estimated, lag_us=_lag(base_us)
+    )
+    return _summed(lean)
 
 
 def _spans(steps: pl.DataFrame, base_us: int, window: tuple[datetime, datetime] | None) -> pl.DataFrame:
     """Steps with first and last base interval (numbers since the epoch) inside the window; the others are dropped."""
     us = {name: pl.col(name).to_physical() for name in ("start", "end", "observed0", "received0", "observed1", "received1")}
-    frame = steps.with_columns(cover=_cover(steps), **us)
+    frame = steps.with_columns(**us)
     first, last = pl.col("start") // base_us, pl.max_horizontal("start", pl.col("end") - 1) // base_us
     if window is not None:
         low, high = (pl.Series([edge], dtype=TIME).to_physical()[0] for edge in window)
@@ -90,12 +101,11 @@ def _part(parts: pl.DataFrame) -> pl.Series:
     amount = parts["amount_n"].cast(EXACT)
     if not cut.any():
         return amount
+    columns = {"even": ["amount_n"], "ramp": ["rate0_n", "rate1_n"]}
     for shape, integral in (("even", _even), ("ramp", _ramp)):
         where = (cut & (parts["shape"] == shape)).arg_true()
-        if where.len() == parts.height:
-            return integral(parts)
         if where.len():
-            amount = amount.scatter(where, integral(parts[where]))
+            amount = amount.scatter(where, integral(parts.select("low", "high", "start", "end", *columns[shape])[where]))
     return amount
 
 
@@ -134,9 +144,9 @@ def _ramp(parts: pl.DataFrame) -> pl.Series:
     return guarded(frame, size, fast, slow, frame.columns)
 
 
-def _covered(parts: pl.DataFrame) -> pl.Series:
-    covered = pl.col("high") - pl.max_horizontal("low", "cover")
-    return parts.select(covered=pl.when("spans").then(pl.max_horizontal(covered, pl.lit(0, dtype=pl.Int64))).otherwise(0))[:, 0]
+def _covered() -> pl.Expr:
+    covered = pl.max_horizontal(pl.col("high") - pl.max_horizontal("low", "cover"), pl.lit(0, dtype=pl.Int64))
+    return pl.when("spans").then(covered).otherwise(pl.lit(0, dtype=pl.Int64))
 
 
 def _lag(base_us: int) -> pl.Expr:
@@ -146,27 +156,17 @@ def _lag(base_us: int) -> pl.Expr:
     return pl.max_horizontal(*sides).fill_null(0)
 
 
-def _summed(parts: pl.DataFrame, base_us: int) -> pl.DataFrame:
-    """Sums over runs of parts of one meter and interval."""
-    run = edges(parts, "meter", "interval").cast(pl.UInt32).cum_sum().set_sorted()
-    lean = parts.select("meter", "interval", "amount_n", "covered_us", "spans", "suspect", "estimated", lag_us=_lag(base_us))
-    estimated, suspect, event = lean["estimated"].any(), lean["suspect"].any(), not lean["spans"].all()
-    sums = {
-        "meter": pl.col("meter").first(),
-        "interval": pl.col("interval").first(),
-        "amount_n": pl.col("amount_n").sum(),
-        "covered_us": pl.col("covered_us").sum(),
-        "lag_us": pl.col("lag_us").max(),
-    }
-    if estimated:
-        sums["estimated_n"] = pl.when("estimated").then(pl.col("amount_n").abs()).otherwise(big(0)).sum()
-    if suspect:
-        sums["suspect"] = pl.col("suspect").any()
-    if event:
-        sums["_spans"] = pl.col("spans").any()
-    found = lean.with_columns(run.alias("_run")).group_by("_run", maintain_order=True).agg(**sums)
-    plain = {"estimated_n": big(0), "suspect": pl.lit(False), "_spans": pl.lit(True)}
-    return found.drop("_run").with_columns(**{name: value for name, value in plain.items() if name not in sums})
+def _summed(parts: pl.DataFrame) -> pl.DataFrame:
+    """Sums over runs of rows of one meter and interval."""
+    start = edges(parts, "meter", "interval")
+    if start.all():
+        return parts
+    last = start.shift(-1, fill_value=True)
+    flags = [name for name in ("spans", "suspect") if parts[name].n_unique() > 1]
+    added = [name for name in ("amount_n", "covered_us", "estimated_n") if name != "estimated_n" or (parts[name] != 0).any()]
+    sums = run_sums(parts.select(*added, *(pl.col(flag).cast(pl.Int32) for flag in flags)), start)
+    heads = parts.filter(last).with_columns(*sums.get_columns(), run_max(parts["lag_us"], start).alias("lag_us"))
+    return heads.with_columns(pl.col(flag) > 0 for flag in flags)
 
 
 def _strictly_sorted(found: pl.DataFrame) -> bool:

@@ -14,10 +14,10 @@ Kind = Literal["counter", "rate", "amount", "level"]
 class TimeRule(Model):
     """Where the time stamp of a payload stands and how it is written."""
 
-    path: Text | None = Field(None, description="path into the payload (or into the element, starting with @)")
-    columns: tuple[Text, ...] | None = Field(None, description="csv columns, joined by a blank")
-    format: Text = Field("iso8601", description="iso8601, epoch_s, epoch_ms, epoch_us, epoch_ns, or a strptime pattern")
-    timezone: Text | None = Field(None, description="zone of stamps without one; default: the site's")
+    path: Text | None = Field(default=None, description="path into the payload (or into the element, starting with @)")
+    columns: tuple[Text, ...] | None = Field(default=None, description="csv columns, joined by a blank")
+    format: Text = Field(default="iso8601", description="iso8601, epoch_s, epoch_ms, epoch_us, epoch_ns, or a strptime pattern")
+    timezone: Text | None = Field(default=None, description="zone of stamps without one; default: the site's")
 
 
 class PeriodRule(Model):
@@ -55,28 +55,31 @@ class Channel(Model):
     """One kind of value that a feed gives: where it stands, its unit and how it behaves."""
 
     channel: Name = Field(description="name of the channel: the part of a meter after its last colon")
-    value: Text | None = Field(None, description="path of the value; csv: the column; preset decoders: the name they give")
-    unit: Unit | None = Field(None, description="unit of the value, like kWh; or where the payload states it")
-    kind: Kind | None = Field(
-        None, description="counter (ever rising total), rate (power, flow), amount (of an event or period), level; default: level"
+    value: Text | None = Field(
+        default=None, description="path of the value; csv: the column; preset decoders: the name they give"
     )
-    drop: Flag = Field(False, description="leave this channel of a preset decoder out")
+    unit: Unit | None = Field(default=None, description="unit of the value, like kWh; or where the payload states it")
+    kind: Kind | None = Field(
+        default=None,
+        description="counter (ever rising total), rate (power, flow), amount (of an event or period), level; default: level",
+    )
+    drop: Flag = Field(default=False, description="leave this channel of a preset decoder out")
     scale: Number = Field(default=Decimal(1), description="the stated value is multiplied by this")
     where: dict[str, Any] = Field({}, description="paths and the values they must have for this channel to be read")
-    event: Text | None = Field(None, description="path of the event id of an amount: the same id is counted once")
-    period: Period | None = Field(None, description="an amount's period: a length before observed_at, or paths")
-    rollover_at: Number | None = Field(None, description="counter: the value at which it starts again at 0")
+    event: Text | None = Field(default=None, description="path of the event id of an amount: the same id is counted once")
+    period: Period | None = Field(default=None, description="an amount's period: a length before observed_at, or paths")
+    rollover_at: Number | None = Field(default=None, description="counter: the value at which it starts again at 0")
     jitter: Number = Field(default=Decimal(0), description="counter: a fall up to this is no reset")
-    decrease: Literal["reset", "net"] = Field("reset", description="counter: what a fall means (net: a two-way meter)")
-    max_rate: Amount | None = Field(None, description="counter: faster than this is no measurement, like 3 MW")
+    decrease: Literal["reset", "net"] = Field(default="reset", description="counter: what a fall means (net: a two-way meter)")
+    max_rate: Amount | None = Field(default=None, description="counter: faster than this is no measurement, like 3 MW")
     max_gap: Duration | None = Field(
-        None, description="counter: a longer gap is estimated (default none); rate: a longer gap is unknown (default 15m)"
+        default=None, description="counter: a longer gap is estimated (default none); rate: a longer gap is unknown (default 15m)"
     )
-    between: Literal["linear", "previous"] = Field("linear", description="rate: how it runs between two readings")
-    direction: Literal["net", "import", "export"] = Field("net", description="rate: which sign counts")
-    min: Amount | None = Field(None, description="a lower reading is quarantined")
-    max: Amount | None = Field(None, description="a higher reading is quarantined")
-    accuracy: Percent | None = Field(None, description="95 % half width of the meter, like 1%")
+    between: Literal["linear", "previous"] = Field(default="linear", description="rate: how it runs between two readings")
+    direction: Literal["net", "import", "export"] = Field(default="net", description="rate: which sign counts")
+    min: Amount | None = Field(default=None, description="a lower reading is quarantined")
+    max: Amount | None = Field(default=None, description="a higher reading is quarantined")
+    accuracy: Percent | None = Field(default=None, description="95 % half width of the meter, like 1%")
     quality: QualityRule | None = None
 
 
@@ -90,10 +93,10 @@ class Accept(Model):
 class Csv(Model):
     """The dialect of csv payloads."""
 
-    delimiter: Text = Field(",", min_length=1, max_length=1)
+    delimiter: Text = Field(default=",", min_length=1, max_length=1)
     decimal: Literal[".", ","] = "."
-    header: Flag = Field(True, description="whether the first line names the columns")
-    columns: tuple[Text, ...] | None = Field(None, description="names of the columns; needed without a header")
+    header: Flag = Field(default=True, description="whether the first line names the columns")
+    columns: tuple[Text, ...] | None = Field(default=None, description="names of the columns; needed without a header")
     encoding: Text = "utf-8"
 
 
@@ -101,18 +104,20 @@ class Feed(Model):
     """How to read a family of topics: topic, decoder, time stamp, channels."""
 
     feed: Id
-    topic: Text | None = Field(None, description="topic filter with {captures}, + and #; preset decoders have a default")
+    topic: Text | None = Field(default=None, description="topic filter with {captures}, + and #; preset decoders have a default")
     decoder: Decoder = Field(description="a decoder, or a chain of them like [gzip, json]")
-    broker: Id | None = Field(None, description="default: the plant's first broker")
-    site: Id | None = Field(None, description="where neither topic nor meters table says it")
-    observed_at: ObservedAt | None = Field(None, description="default: the decoder's own time, else received_at")
-    device: Text | None = Field(None, description="{capture} or a path into the payload; default {device} if captured")
-    meter: Text | None = Field(None, description="pattern of the meter before :channel; default {site}/{device}")
-    meters: Literal["table"] | None = Field(None, description="table: meters/*.csv names the meter of each device")
-    unlisted: Text = Field("quarantine", description="with meters: table: quarantine, or a meter pattern")
+    broker: Id | None = Field(default=None, description="default: the plant's first broker")
+    site: Id | None = Field(default=None, description="where neither topic nor meters table says it")
+    observed_at: ObservedAt | None = Field(default=None, description="default: the decoder's own time, else received_at")
+    device: Text | None = Field(default=None, description="{capture} or a path into the payload; default {device} if captured")
+    meter: Text | None = Field(default=None, description="pattern of the meter before :channel; default {site}/{device}")
+    meters: Literal["table"] | None = Field(default=None, description="table: meters/*.csv names the meter of each device")
+    unlisted: Text = Field(default="quarantine", description="with meters: table: quarantine, or a meter pattern")
     accept: Accept = Accept()
-    skip: tuple[Text, ...] = Field((), description="topic filters of messages that are no readings: LWT, keep-alives")
-    each: Text | None = Field(None, description="path of an array: each element is one set of readings, paths start with @")
+    skip: tuple[Text, ...] = Field(default=(), description="topic filters of messages that are no readings: LWT, keep-alives")
+    each: Text | None = Field(
+        default=None, description="path of an array: each element is one set of readings, paths start with @"
+    )
     csv: Csv | None = None
     quality: QualityRule | None = None
     channels: tuple[Channel, ...] = ()

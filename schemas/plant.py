@@ -34,9 +34,11 @@ class Site(Model):
     site: Id
     name: Text | None = None
     timezone: Text = Field(description="an IANA zone, like Europe/Berlin: days, months and years follow it")
-    grid_region: Text | None = Field(None, description="which of the plant's grid_regions supplies it")
+    grid_region: Text | None = Field(default=None, description="which of the plant's grid_regions supplies it")
     share: Shares = Field(default=Decimal(1), description="consolidation share; used only by export --consolidated")
-    partition: Id | None = Field(None, description="cluster: sites that share a gateway share a partition; default: the site")
+    partition: Id | None = Field(
+        default=None, description="cluster: sites that share a gateway share a partition; default: the site"
+    )
 
 
 class Reporting(Model):
@@ -54,12 +56,12 @@ class GridRegion(Model):
     """A grid region: which set prices it, and, if there is one, its live intensity."""
 
     region: Text = Field(description="ISO 3166-1 alpha-2 or ISO 3166-2, like DE or US-CA")
-    factor: FactorRule | None = Field(None, description="a factor rule, where the pinned sets hold more than one")
-    intensity: Text | None = Field(None, description="a reference meter, like ref/grid-de:intensity")
+    factor: FactorRule | None = Field(default=None, description="a factor rule, where the pinned sets hold more than one")
+    intensity: Text | None = Field(default=None, description="a reference meter, like ref/grid-de:intensity")
     gas: Literal["CO2", "CO2e"] = "CO2e"
     boundary: Literal["generation", "with_losses", "life_cycle"] = "generation"
     max_age: Duration = Field(default=timedelta(hours=2), description="how long an intensity holds")
-    residual_mix: Text | None = Field(None, description="a factor id, like own/de-residual")
+    residual_mix: Text | None = Field(default=None, description="a factor id, like own/de-residual")
 
 
 class Tls(Model):
@@ -115,7 +117,7 @@ class PlantFile(Model):
     """plant.yaml: organisation, sites, reporting, grid regions, factor sets, connections."""
 
     organisation: Text
-    tags: tuple[Name, ...] = Field((), description="the closed list of the plant's own tags")
+    tags: tuple[Name, ...] = Field(default=(), description="the closed list of the plant's own tags")
     sites: tuple[Site, ...] = Field(min_length=1)
     reporting: Reporting = Reporting()
     grid_regions: tuple[GridRegion, ...] = ()
@@ -135,7 +137,7 @@ class Plant(Model):
     feeds: tuple[Feed, ...] = ()
     meters: tuple[MeterRow, ...] = ()
     virtual_meters: tuple[VirtualMeter, ...] = ()
-    sources: tuple[Source, ...] = Field((), description="with for_each not yet expanded")
+    sources: tuple[Source, ...] = Field(default=(), description="with for_each not yet expanded")
     conversions: tuple[Conversion, ...] = ()
     own_factors: tuple[OwnFactor, ...] = ()
     contracts: tuple[Contract, ...] = ()

@@ -19,20 +19,22 @@ SCOPE_CATEGORIES: dict[int | None, tuple[str, ...]] = {
 class FactorRule(Model):
     """How a source chooses its factor; it must resolve to exactly one."""
 
-    id: Text | None = Field(None, description="a factor id, like own/boiler-gas or desnz/1_100_1000_15")
-    set: Text | None = Field(None, description="a pinned set of plant.yaml's factor_sets, like desnz")
-    table: Text | None = Field(None, description="the publication's table, like Fuels")
-    activity: Text | None = Field(None, description="the publication's activity, like Fuels > Gaseous fuels")
-    item: Text | None = Field(None, description="the publication's item, like Natural gas")
-    per_unit: Text | None = Field(None, description="the unit that the factor is stated for, like kWh, l, t")
-    basis: Literal["gross", "net"] | None = Field(None, description="calorific value: kWh of a fuel is kWh_gross or kWh_net")
-    region: Text | None = Field(None, description="ISO 3166-1 alpha-2 or ISO 3166-2, like GB or US-CA")
+    id: Text | None = Field(default=None, description="a factor id, like own/boiler-gas or desnz/1_100_1000_15")
+    set: Text | None = Field(default=None, description="a pinned set of plant.yaml's factor_sets, like desnz")
+    table: Text | None = Field(default=None, description="the publication's table, like Fuels")
+    activity: Text | None = Field(default=None, description="the publication's activity, like Fuels > Gaseous fuels")
+    item: Text | None = Field(default=None, description="the publication's item, like Natural gas")
+    per_unit: Text | None = Field(default=None, description="the unit that the factor is stated for, like kWh, l, t")
+    basis: Literal["gross", "net"] | None = Field(
+        default=None, description="calorific value: kWh of a fuel is kWh_gross or kWh_net"
+    )
+    region: Text | None = Field(default=None, description="ISO 3166-1 alpha-2 or ISO 3166-2, like GB or US-CA")
     boundary: Literal["generation", "with_losses", "life_cycle"] | None = None
-    refrigerant: Text | None = Field(None, description="a refrigerant or blend, like R-410A: mass x composition x GWP")
-    naics: Text | None = Field(None, description="industry code of a spend factor")
-    currency: Text | None = Field(None, description="currency of the spend")
-    margins: Literal["with", "without"] | None = Field(None, description="spend factors: with or without trade margins")
-    gas: Text | None = Field(None, description="the gas that is measured directly, like CH4")
+    refrigerant: Text | None = Field(default=None, description="a refrigerant or blend, like R-410A: mass x composition x GWP")
+    naics: Text | None = Field(default=None, description="industry code of a spend factor")
+    currency: Text | None = Field(default=None, description="currency of the spend")
+    margins: Literal["with", "without"] | None = Field(default=None, description="spend factors: with or without trade margins")
+    gas: Text | None = Field(default=None, description="the gas that is measured directly, like CH4")
 
 
 class Source(Model):
@@ -44,16 +46,16 @@ class Source(Model):
     category: Name = Field(json_schema_extra={"enum": [name for names in SCOPE_CATEGORIES.values() for name in names]})
     measured_by: Text = Field(description="a meter like site/path:channel, or an expression like [a:b] - [c:d]")
     name: Text | None = None
-    factor: FactorRule | None = Field(None, description="which factor prices it; scope 2 needs none")
+    factor: FactorRule | None = Field(default=None, description="which factor prices it; scope 2 needs none")
     method: Method = "activity"
-    valid_from: Day | None = Field(None, description="first day; default: its first reading")
-    valid_to: Day | None = Field(None, description="last day")
+    valid_from: Day | None = Field(default=None, description="first day; default: its first reading")
+    valid_to: Day | None = Field(default=None, description="last day")
     tags: dict[Name, Text] = Field(default={}, description="values of the plant's tags; they win over a meter's")
-    biogenic_share: ShareOrMeter | None = Field(None, description="biogenic part of the carbon, like 10%, or a meter")
-    expect: Expect | None = Field(None, description="events: how often something must come")
-    over: Literal["1d", "1mo"] | None = Field(None, description="evaluate the expression on totals of this period")
-    derive: tuple[Literal["cat_3"], ...] | None = Field(None, description="what is derived from it; default: the plant's")
-    for_each: Text | None = Field(None, description="one source for each meter of this pattern, like site/press/*:energy")
+    biogenic_share: ShareOrMeter | None = Field(default=None, description="biogenic part of the carbon, like 10%, or a meter")
+    expect: Expect | None = Field(default=None, description="events: how often something must come")
+    over: Literal["1d", "1mo"] | None = Field(default=None, description="evaluate the expression on totals of this period")
+    derive: tuple[Literal["cat_3"], ...] | None = Field(default=None, description="what is derived from it; default: the plant's")
+    for_each: Text | None = Field(default=None, description="one source for each meter of this pattern, like site/press/*:energy")
 
 
 class MeterRow(Model):
@@ -61,7 +63,7 @@ class MeterRow(Model):
 
     feed: Id
     device: Text
-    channel: Name | None = Field(None, description="empty: all channels of the device")
+    channel: Name | None = Field(default=None, description="empty: all channels of the device")
     meter: Text = Field(description="the part of the meter before :channel")
     site: Id | None = None
     name: Text | None = None

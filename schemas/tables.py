@@ -96,5 +96,5 @@ class Rule(Model):
     above: Number | None = None
     below: Number | None = None
     unit: Text
-    for_: Duration | None = Field(None, alias="for")
+    for_: Duration | None = Field(default=None, alias="for")
     severity: Literal["info", "warning", "critical"] = "warning"

@@ -23,7 +23,7 @@ MAY_IMPORT = {
 PURE = ("schemas", "processors", "ingest", "sinks/line_protocol.py")
 IMPURE = ("ingest/mqtt.py", "ingest/bridge.py")
 
-COMPUTING = {"numpy", "orjson", "pint", "polars", "pyarrow", "pydantic"}
+COMPUTING = {"numpy", "orjson", "pint", "polars", "pyarrow", "pydantic", "pydantic_core"}
 """Libraries that compute and touch nothing outside."""
 
 # fmt: off

@@ -1,198 +1,120 @@
-"""Checks of feeds/*.yaml: topics, decoders, paths, sites, channels, and messages that two feeds would count twice."""
+"""Checks of feeds/*.yaml: what the feeds' own compiler refuses, channels, and messages that two feeds would count twice."""
 
+import re
+from collections.abc import Iterator
 from itertools import combinations
 
-from ingest import paths, topics
+from ingest import topics
 from ingest.decoders import DECODERS
-from schemas.feed import Channel, Feed, PeriodRule, TimeRule
+from ingest.feeds import Fault, faults, filters
+from schemas.feed import Feed, PeriodRule, TimeRule, UnitRule
 from scopeline.check.channels import channel
 from scopeline.check.context import REFERENCE, Context, each
-from scopeline.check.meters import DEFAULT, captured, chain, is_open, topic_filters
-from scopeline.check.settings import split, zone
+from scopeline.check.meters import chain, is_open, pattern_of
+from scopeline.check.settings import split
 from scopeline.plant.documents import Keys
 from scopeline.plant.explain import near
 
 Item = tuple[str, int]
-_FORMATS = ("iso8601", "epoch_s", "epoch_ms", "epoch_us", "epoch_ns")
 
 
 def check(c: Context) -> None:
     """Everything that feeds say of themselves and of each other."""
     c.unique("feeds", "feed", "feed")
-    brokers = c.plant.settings.brokers
+    _compiled(c)
     for item, feed in c.items("feeds"):
-        if feed.broker and feed.broker not in brokers:
-            known = near(feed.broker, brokers) or (
-                f"brokers: {', '.join(brokers)}" if brokers else "add it under brokers: in plant.yaml"
-            )
-            c.error(item, "broker", f"there is no broker {feed.broker}", known)
-        readable = _topics(c, item, feed)
-        _decoder(c, item, feed)
-        _paths(c, item, feed)
-        _time(c, item, feed)
-        if readable:
-            _names(c, item, feed)
-            _site(c, item, feed)
+        _site(c, item, feed)
+        _elements(c, item, feed)
+        if chain(feed)[-1:] == ("csv",) and feed.csv and feed.csv.columns:
+            _columns(c, item, feed, feed.csv.columns)
         names: set[str] = set()
         for index, rule in enumerate(feed.channels):
-            path: Keys = ("channels", index)
             if rule.channel in names and not rule.where:
-                c.error(
-                    item,
-                    (*path, "channel"),
-                    f"the channel {rule.channel} stands twice",
-                    "rename one, or tell them apart by where:",
-                )
+                remedy = "rename one, or tell them apart by where:"
+                c.error(item, ("channels", index, "channel"), f"the channel {rule.channel} stands twice", remedy)
             names.add(rule.channel)
-            channel(c, item, path, feed, rule)
+            channel(c, item, ("channels", index), feed, rule)
     _overlaps(c)
 
 
-def _topics(c: Context, item: Item, feed: Feed) -> bool:
-    filters = topic_filters(feed)
-    if not filters:
-        c.error(item, "topic", "the feed has no topic", "add topic:, like acme/{site}/{device}/SENSOR")
-        return False
-    good = True
-    for key, texts in (("topic", filters), ("skip", feed.skip)):
-        for index, text in enumerate(texts):
-            try:
-                topics.parse(text)
-            except ValueError as problem:
-                c.error(item, (key, index) if key == "skip" else key, *split(str(problem)))
-                good = good and key == "skip"
-    return good
+def _compiled(c: Context) -> None:
+    """What the compiler of feeds refuses: topics, decoders, paths, formats, captures."""
+    items = {feed.feed: item for item, feed in reversed(list(c.items("feeds")))}
+    for fault in dict.fromkeys(faults(c.plant)):
+        if fault.key == "meters table" or (fault.key == "site" and "settings" in c.broken):
+            continue  # scopeline.check.tables says it, with the row
+        message, remedy = split(fault.message)
+        c.error(items[fault.feed], _keys(fault.key), message, _hint(c, fault) or remedy)
 
 
-def _decoder(c: Context, item: Item, feed: Feed) -> None:
-    names = chain(feed)
-    for place, name in enumerate(names):
-        if name not in DECODERS:
-            c.error(item, "decoder", f"there is no decoder {name}", near(name, DECODERS) or f"decoders: {', '.join(DECODERS)}")
-        elif place < len(names) - 1 and DECODERS[name].open is None:
-            c.error(
-                item,
-                "decoder",
-                f"{name} reads a payload and stands before {names[place + 1]}",
-                "write the chain from outside to inside",
-            )
-        elif place == len(names) - 1 and DECODERS[name].parse is None:
-            c.error(item, "decoder", f"{name} only unpacks", f"add what reads the content: [{name}, json]")
-    if not names:
-        c.error(item, "decoder", "the chain is empty", f"decoders: {', '.join(DECODERS)}")
-    elif names[-1] in DECODERS and not is_open(feed) and not feed.channels:
-        c.error(item, "channels", f"{names[-1]} does not name its values, and the feed has no channels", "add channels:")
-    if feed.csv is not None and "csv" not in names:
-        c.warning(item, "csv", "has no effect: the decoder is not csv", "write decoder: csv, or remove csv:")
+def _keys(text: str) -> Keys:
+    """A key as text -> as a path.
+
+    >>> _keys("channels[2].unit.path")
+    ('channels', 2, 'unit', 'path')
+    """
+    return tuple(int(part) if part.isdigit() else part for part in re.findall(r"[^.\[\]]+", text))
 
 
-def _paths(c: Context, item: Item, feed: Feed) -> None:
-    """Paths can be read, and `@` stands only where `each` gives elements."""
-    tabular = chain(feed)[-1:] == ("csv",)
-    if feed.each is not None:
-        _path(c, item, ("each",), feed.each, feed, each=True)
-    found: list[tuple[Keys, str]] = []
-    if feed.device and feed.device.startswith(("$", "@")):
-        found.append((("device",), feed.device))
-    if isinstance(feed.observed_at, TimeRule) and feed.observed_at.path:
-        found.append((("observed_at", "path"), feed.observed_at.path))
-    if feed.quality:
-        found.append((("quality", "path"), feed.quality.path))
-    for index, rule in enumerate(feed.channels):
-        found += [((("channels", index, *path)), text) for path, text in _channel_paths(rule, named=is_open(feed))]
-    for path, text in found:
-        if not (tabular and not text.startswith(("$", "@"))):
-            _path(c, item, path, text, feed)
-    if tabular and feed.csv and feed.csv.columns:
-        _columns(c, item, feed, found)
+def _hint(c: Context, fault: Fault) -> str:
+    feed = next(feed for feed in c.plant.feeds if feed.feed == fault.feed)
+    if fault.key == "decoder":
+        return next((near(name, DECODERS) for name in chain(feed) if name not in DECODERS), "")
+    return near(feed.broker, c.plant.settings.brokers) if fault.key == "broker" and feed.broker else ""
 
 
-def _channel_paths(rule: Channel, named: bool) -> list[tuple[Keys, str]]:
-    found: list[tuple[Keys, str]] = []
-    if rule.value and not (named and not rule.value.startswith(("$", "@"))):
-        found.append((("value",), rule.value))
-    if rule.event:
-        found.append((("event",), rule.event))
-    if isinstance(rule.period, PeriodRule):
-        found += [(("period", "from"), rule.period.from_), (("period", "to"), rule.period.to)]
-    if rule.unit is not None and not isinstance(rule.unit, str):
-        found.append((("unit", "path"), rule.unit.path))
-    if rule.quality:
-        found.append((("quality", "path"), rule.quality.path))
-    return found + [(("where", path), path) for path in rule.where]
-
-
-def _path(c: Context, item: Item, path: Keys, text: str, feed: Feed, *, each: bool = False) -> None:
-    try:
-        root = paths.parse(text, each=each).root
-    except ValueError as problem:
-        c.error(item, path, *split(str(problem)))
+def _site(c: Context, item: Item, feed: Feed) -> None:
+    """The site of a message follows from feed and topic alone (the compiler sees to it), and it is one site."""
+    first = (feed.meter or "").split("/")[0]
+    if feed.site and first and "{" not in first and first != feed.site and feed.meters is None:
+        c.error(item, "site", f"site {feed.site} is not the site of the meter, {first}", "correct one of the two")
+    if feed.site == REFERENCE and feed.meter is None:
         return
-    if root == "@" and not each and feed.each is None and not is_open(feed) and chain(feed)[-1:] != ("csv",):
-        c.error(item, path, f"{text} starts with @, but the feed has no each:", "start it with $, or add each:")
+    by_payload = feed.device is not None and feed.device.startswith(("$", "@"))
+    if c.plant.settings.profile == "cluster" and by_payload and feed.site is None:
+        sites = {row.meter.split("/")[0] for row in c.plant.meters if row.feed == feed.feed}
+        if "{site}" not in pattern_of(feed) and len(sites) > 1:
+            remedy = "give each site a feed with site:, or let its sites share a partition: and a topic level"
+            c.error(item, "device", "in a cluster the site of a message must follow from its topic, not its payload", remedy)
 
 
-def _columns(c: Context, item: Item, feed: Feed, found: list[tuple[Keys, str]]) -> None:
-    known = feed.csv.columns if feed.csv and feed.csv.columns else ()
-    named = [(path, text) for path, text in found if not text.startswith(("$", "@"))]
-    if isinstance(feed.observed_at, TimeRule) and feed.observed_at.columns:
-        named += [(("observed_at", "columns"), text) for text in feed.observed_at.columns]
+def _elements(c: Context, item: Item, feed: Feed) -> None:
+    """Paths that start with @ look into an element, which only `each`, csv rows and self-describing formats have."""
+    if feed.each is not None or is_open(feed) or chain(feed)[-1:] == ("csv",):
+        return
+    for path, text in _paths(feed):
+        if text.startswith("@"):
+            c.error(item, path, f"{text} starts with @, but the feed has no each:", "start it with $, or add each:")
+
+
+def _columns(c: Context, item: Item, feed: Feed, known: tuple[str, ...]) -> None:
+    named = [(path, text) for path, text in _paths(feed) if not text.startswith(("$", "@"))]
+    if isinstance(feed.observed_at, TimeRule):
+        named += [(("observed_at", "columns"), text) for text in feed.observed_at.columns or ()]
     for path, text in named:
         if text not in known:
             c.error(item, path, f"there is no column {text}", near(text, known) or f"columns: {', '.join(known)}")
 
 
-def _time(c: Context, item: Item, feed: Feed) -> None:
-    rule = feed.observed_at
-    if not isinstance(rule, TimeRule):
-        return
-    if (rule.path is None) == (rule.columns is None):
-        c.error(item, "observed_at", "says neither or both of path and columns", "write path:, or columns: for csv")
-    if rule.format not in _FORMATS and "%" not in rule.format:
-        remedy = near(rule.format, _FORMATS) or f"write {', '.join(_FORMATS)}, or a pattern like %d.%m.%Y %H:%M"
-        c.error(item, ("observed_at", "format"), f"there is no time format {rule.format}", remedy)
-    if rule.timezone:
-        zone(c, item, ("observed_at", "timezone"), rule.timezone)
-
-
-def _names(c: Context, item: Item, feed: Feed) -> None:
-    """Every {name} in device, meter and unlisted is captured by the topic, or is the feed's site or device."""
-    known = {*captured(feed), *(["site"] if feed.site else []), *(["device"] if feed.device else [])}
-    texts = {"device": feed.device, "meter": feed.meter}
-    if feed.unlisted != "quarantine":
-        texts["unlisted"] = feed.unlisted
-    if feed.meter is None and feed.meters is None:
-        texts["meter"] = DEFAULT
-    for key, text in texts.items():
-        if text is None or text.startswith(("$", "@")):
-            continue
-        mine = known - {"device"} if key == "device" else known
-        for level in text.split("/"):
-            name = level[1:-1] if level.startswith("{") and level.endswith("}") else None
-            if name is not None and name not in mine and not (name == "site" and key != "device"):
-                where = " (the default meter)" if text == DEFAULT and feed.meter is None else ""
-                remedy = f"capture it in topic:, like a/{{{name}}}/b, or write {key}: without it"
-                c.error(item, key, f"{{{name}}} is captured nowhere{where}", remedy)
-        if key != "device" and ":" in text.rsplit("/", 1)[-1] and not text.endswith("}"):
-            c.error(item, key, f"{text} holds a channel", "write the part before the colon; the channel comes from channels:")
-
-
-def _site(c: Context, item: Item, feed: Feed) -> None:
-    """The site of a message follows from feed and topic alone."""
-    c.site(item, "site", feed.site)
-    if feed.meters == "table":
-        return  # the rows say it; scopeline.check.tables looks at them
-    first = (feed.meter or DEFAULT).split("/")[0]
-    if not first.startswith("{"):
-        if first != REFERENCE:
-            c.site(item, "meter", first)
-        if feed.site and feed.site != first:
-            c.error(item, "site", f"site {feed.site} is not the site of the meter, {first}", "correct one of the two")
-    elif first == "{site}" and feed.site is None and "site" not in captured(feed):
-        remedy = "add site:, capture {site} in the topic, or begin meter: with the site, like duisburg/main"
-        c.error(item, "meter", "the site of a message does not follow from feed and topic", remedy)
-    elif first != "{site}":
-        c.error(item, "meter", f"a meter begins with its site, not with {first}", "write {site}/... or a site's id")
+def _paths(feed: Feed) -> Iterator[tuple[Keys, str]]:
+    """Every path of a feed into the payload, with the key where it stands."""
+    if feed.device and "{" not in feed.device:
+        yield ("device",), feed.device
+    if isinstance(feed.observed_at, TimeRule) and feed.observed_at.path:
+        yield ("observed_at", "path"), feed.observed_at.path
+    if feed.quality:
+        yield ("quality", "path"), feed.quality.path
+    for index, rule in enumerate(feed.channels):
+        at: Keys = ("channels", index)
+        period = rule.period if isinstance(rule.period, PeriodRule) else None
+        quality = rule.quality.path if rule.quality else None
+        unit = rule.unit.path if isinstance(rule.unit, UnitRule) else None
+        single = {"value": rule.value, "event": rule.event, "quality": quality, "unit": unit}
+        yield from (((*at, key), text) for key, text in single.items() if text)
+        if period:
+            yield (*at, "period", "from"), period.from_
+            yield (*at, "period", "to"), period.to
+        yield from (((*at, "where"), text) for text in rule.where)
 
 
 def _overlaps(c: Context) -> None:
@@ -220,7 +142,7 @@ def _overlaps(c: Context) -> None:
 def _sound(feed: Feed) -> list[str]:
     """The filters of a feed that can be read."""
     try:
-        return [topic for topic in topic_filters(feed) if topics.parse(topic)]
+        return [topic for topic in filters(feed) if topics.parse(topic)]
     except ValueError:
         return []
 

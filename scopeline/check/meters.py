@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 from ingest import topics
 from ingest.decoders import DECODERS
+from ingest.feeds import filters
 from schemas.feed import Channel, Feed, UnitRule
 from schemas.plant import Plant
 from schemas.units import Unit, UnitProblem, unit
 from scopeline.plant.explain import near
 
-DEFAULT = "{site}/{device}"
-_CAPTURE = re.compile(r"\{[a-z][a-z0-9_]*\}")
+_HOLE = re.compile(r"\{[^{}]*\}")
 
 
 class Giver(NamedTuple):
@@ -69,44 +69,44 @@ def known(plant: Plant) -> Known:
     givers: list[Giver] = []
     feeds = {feed.feed: feed for feed in plant.feeds}
     for feed in plant.feeds:
-        channels = {channel.channel: channel for channel in feed.channels if not channel.drop}
-        if feed.meters != "table":
-            givers.append(Giver(pattern(feed, feed.meter or DEFAULT), dict(channels), is_open(feed), feed.feed))
-        elif feed.unlisted != "quarantine":
-            givers.append(Giver(pattern(feed, feed.unlisted), dict(channels), is_open(feed), feed.feed))
+        if feed.meters != "table" or feed.unlisted != "quarantine":
+            givers.append(Giver(pattern_of(feed), channels(feed), is_open(feed), feed.feed))
     for row in plant.meters:
         of = feeds.get(row.feed)
-        if of is None or of.meters != "table":
-            continue
-        listed = {channel.channel: channel for channel in of.channels if not channel.drop}
-        given = listed if row.channel is None else {row.channel: listed.get(row.channel)}
-        givers.append(Giver(row.meter, dict(given), is_open(of) and row.channel is None, of.feed, row.unit))
+        if of is not None:
+            named = channels(of)
+            given = named if row.channel is None else {row.channel: named.get(row.channel)}
+            givers.append(Giver(row.meter, given, is_open(of) and row.channel is None, of.feed, row.unit))
     for virtual in plant.virtual_meters:
         place, _, name = virtual.meter.rpartition(":")
         givers.append(Giver(place, {name: None}, False, None, virtual.unit))
     return Known(tuple(givers))
 
 
-def pattern(feed: Feed, text: str) -> str:
-    """A feed's meter pattern with `*` for what topics and devices fill in."""
-    if feed.site and "site" not in captured(feed):
+def channels(feed: Feed) -> dict[str, Channel | None]:
+    """The channels that a feed declares; a plain payload without any is the channel `value`."""
+    if not feed.channels and chain(feed)[-1:] == ("plain",):
+        return {"value": Channel(channel="value")}
+    return {channel.channel: channel for channel in feed.channels if not channel.drop}
+
+
+def pattern_of(feed: Feed) -> str:
+    """A feed's meter pattern (the part before `:channel`) with `*` for what topics and devices fill in."""
+    captured = _captured(feed)
+    if feed.meters == "table":
+        text = feed.unlisted
+    else:
+        text = feed.meter or ("{site}/{device}" if feed.device or "device" in captured else f"{{site}}/{feed.feed}")
+    if feed.site and "site" not in captured:
         text = text.replace("{site}", feed.site)
-    return _CAPTURE.sub("*", text)
+    return _HOLE.sub("*", text)
 
 
-def captured(feed: Feed) -> tuple[str, ...]:
-    """The captures of a feed's topic; none where the topic cannot be read."""
+def _captured(feed: Feed) -> tuple[str, ...]:
     try:
-        return tuple(name for topic in topic_filters(feed) for name in topics.captures(topic))
+        return tuple(name for topic in filters(feed) for name in topics.captures(topic))
     except ValueError:
         return ()
-
-
-def topic_filters(feed: Feed) -> tuple[str, ...]:
-    """The topic filters of a feed: its own, or its decoder's default."""
-    if feed.topic is not None:
-        return (feed.topic,)
-    return tuple(topic for name in chain(feed) if name in DECODERS for topic in DECODERS[name].topics)
 
 
 def chain(feed: Feed) -> tuple[str, ...]:

@@ -35,7 +35,11 @@ def command(
     else:
         for text in lines(problems, colour=sys.stdout.isatty()):
             typer.echo(text, color=sys.stdout.isatty())
-        typer.echo(summary(problems, None if found is None else f"{len(found.feeds)} feeds, {len(found.sources)} sources"))
+        typer.echo(
+            summary(
+                problems, None if found is None else f"{number(len(found.feeds), 'feed')}, {number(len(found.sources), 'source')}"
+            )
+        )
     if any(problem.severity == "error" for problem in problems):
         raise typer.Exit(2 if problems[0].message.startswith("there is no ") and problems[0].key == "" else 1)
 
@@ -69,7 +73,16 @@ def summary(problems: list[Problem], content: str | None) -> str:
     '1 error.'
     """
     counts = [(name, sum(problem.severity == name for problem in problems)) for name in ("error", "warning", "note")]
-    said = ", ".join(f"{number} {name}{'s' if number > 1 else ''}" for name, number in counts if number)
-    if any(name == "error" and number for name, number in counts):
+    said = ", ".join(number(count, name) for name, count in counts if count)
+    if counts[0][1]:
         return f"{said}."
     return f"No errors: {content or 'nothing to compute'}." + (f" {said[0].upper()}{said[1:]}." if said else "")
+
+
+def number(count: int, what: str) -> str:
+    """A count with its noun.
+
+    >>> number(1, "feed"), number(2, "feed")
+    ('1 feed', '2 feeds')
+    """
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -8,7 +8,6 @@ import polars as pl
 
 import processors.factors
 from processors.factors import Catalogue, Factor, MissingGwp, Tables
-from processors.factors.gwp import SETS
 
 DATA = Path(processors.factors.__file__).parent / "data"
 
@@ -38,8 +37,8 @@ def tables() -> Tables:
     )
 
 
-def described(known: Catalogue, factor: Factor) -> dict[str, Any]:
-    """A factor as JSON can carry it: kg of each gas and, by GWP set, kg CO2e for one `per_unit`."""
+def described(factor: Factor) -> dict[str, Any]:
+    """A factor as JSON can carry it: kg of each gas for one `per_unit`."""
     return {
         "id": factor.id,
         "set": factor.set,
@@ -49,7 +48,6 @@ def described(known: Catalogue, factor: Factor) -> dict[str, Any]:
         "item": factor.item,
         "per_unit": factor.per_unit,
         "kg_per_unit": {gas: float(kg) for gas, kg in factor.gases.items()},
-        "co2e_kg": {name: co2e(known, factor, name) for name in SETS},
         "gwp_set": factor.gwp_set,
         "region": factor.region,
         "boundary": factor.boundary,

@@ -139,25 +139,6 @@ class Catalogue:
             return factor
         return factor.scaled(1 - factor.losses, MADE, "without the share lost in the grid") if factor.losses else None
 
-    def losses(self, factor: Factor) -> Fraction | None:
-        """Share of generation that the grid of a factor loses before the meter; None: nobody states it.
-
-        As the factor or its edition states it (US eGRID), else from its transmission part t: t / (1 + t), t the CO2 lost
-        for each CO2 delivered (DESNZ gives t for the kWh used).
-        """
-        if factor.losses is not None:
-            return factor.losses
-        if (factor.set, factor.version) not in self.sources:
-            return None
-        stated = self.edition(factor.set, factor.version).losses.get(factor.region or "")
-        if stated is not None:
-            return stated
-        part = dict(self.derived(factor)).get("t_and_d")
-        if part is None or not factor.gases.get("CO2") or "CO2" not in part.gases:
-            return None
-        lost = part.gases["CO2"] / factor.gases["CO2"]
-        return lost / (1 + lost)
-
     def gwp(self, name: str) -> Mapping[str, Fraction]:
         """kg CO2e per kg of each gas in a GWP set; AR6 has CH4 and CH4_fossil (fugitive and process)."""
         return self._gwp[name]

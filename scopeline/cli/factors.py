@@ -44,7 +44,7 @@ def search(
         fail(f"There is no factor set {of_set!r}. There are {', '.join(sorted({s for s, _ in known.sources}))}.", 2)
     found = known.search(text, of_set=of_set, region=region, limit=limit, own=_own(plant))
     if json:
-        to_json([described(known, factor) for factor in found])
+        to_json([_whole(known, factor) for factor in found])
     elif found:
         rows = [(f.id, f.version, shorten(f.table, 40), f.item, f.region, f.per_unit, _brief(known, f)) for f in found]
         table(("id", "version", "table", "item", "region", "per", "co2e_kg"), rows)
@@ -69,7 +69,7 @@ def show(
     if not found:
         fail(f"There is no factor {factor!r}. `scopeline factors search WORDS` finds ids.", 1)
     if json:
-        to_json([described(known, f) for f in found])
+        to_json([_whole(known, f) for f in found])
         return
     for one in found:
         _print(known, one)
@@ -103,6 +103,10 @@ def _print(known: Catalogue, factor: Factor) -> None:
         if value:
             typer.echo(f"  {label:<11}{inert(value)}")
     typer.echo("")
+
+
+def _whole(known: Catalogue, factor: Factor) -> dict[str, Any]:
+    return described(factor) | {"co2e_kg": {name: co2e(known, factor, name) for name in SETS}}
 
 
 def _brief(known: Catalogue, factor: Factor) -> str:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from processors.factors import Factor
+from scopeline.catalogue import described
 from scopeline.pipeline import Configuration
 
 
@@ -26,28 +27,3 @@ def versions(configuration: Configuration, factor_id: str) -> list[Factor]:
         spans = configuration.catalogue.resolve({"id": factor_id}, pins={}, own=own).spans
         return [span.factor for span in reversed(spans)]
     return list(configuration.catalogue.show(factor_id))
-
-
-def described(factor: Factor) -> dict[str, Any]:
-    """A factor as JSON can carry it: kg of each gas for one `per_unit`."""
-    return {
-        "id": factor.id,
-        "set": factor.set,
-        "version": factor.version,
-        "table": factor.table,
-        "activity": factor.activity,
-        "item": factor.item,
-        "per_unit": factor.per_unit,
-        "kg_per_unit": {gas: float(kg) for gas, kg in factor.gases.items()},
-        "gwp_set": factor.gwp_set,
-        "region": factor.region,
-        "boundary": factor.boundary,
-        "valid_from": factor.valid_from,
-        "valid_to": factor.valid_to,
-        "losses": float(factor.losses) if factor.losses is not None else None,
-        "citation": factor.citation,
-        "url": factor.url,
-        "licence": factor.licence,
-        "row_ids": list(factor.row_ids),
-        "note": factor.note,
-    }

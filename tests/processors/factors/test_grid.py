@@ -79,7 +79,6 @@ def test_desnz_electricity_derives_three_parts():
     assert parts["wtt_t_and_d"].gases == {"unsplit": Fraction("0.00397")}
     ours = {"CO2": Fraction("0.01834"), "CH4": Fraction("0.00008") / 28, "N2O": Fraction("0.00011") / 265}
     assert parts["t_and_d"].gases == ours and parts["t_and_d"].row_ids[0].startswith("13_402_4000_5")
-    assert catalogue().losses(factor) == Fraction("0.01834") / (Fraction("0.17489") + Fraction("0.01834"))
     assert factor.gases["CO2_biogenic"] == Fraction("0.11507")
 
 
@@ -135,7 +134,7 @@ def test_us_losses_are_g_over_one_minus_g_of_use():
     factor = grid("US-CAMX").at(date(2025, 6, 1))
     ((part, lost),) = catalogue().derived(factor)
     g = Fraction("0.041")
-    assert part == "t_and_d" and lost.gases["CO2"] == factor.gases["CO2"] * g / (1 - g) and catalogue().losses(factor) == g
+    assert part == "t_and_d" and lost.gases["CO2"] == factor.gases["CO2"] * g / (1 - g)
     assert catalogue().show(lost.id) == [lost]
     assert catalogue().derived(grid("US-PRMS").at(date(2025, 6, 1))) == [("t_and_d", None)]  # the hub has no loss for Puerto Rico
     assert catalogue().derived(grid("US-CAMX", {"epa_hub": "2024"}).at(date(2024, 6, 1))) == []  # an edition without losses

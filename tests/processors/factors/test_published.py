@@ -6,9 +6,11 @@ from fractions import Fraction
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from processors.factors.importing import PUBLICATIONS
-from processors.factors.importing.shapes import VALUES
+from processors.factors.importing.shapes import VALUES, exact_text
 from schemas.units import unit
 from scopeline.catalogue import DATA, read
 from scopeline.factor_import import derive, take
@@ -206,3 +208,17 @@ def test_taking_a_published_folder_is_repeatable(tmp_path, monkeypatch):
     first = (tmp_path / "data" / "published" / "gwp.csv.gz").read_bytes()
     assert take(tmp_path / "new") and (tmp_path / "data" / "published" / "gwp.csv.gz").read_bytes() == first
     assert gzip.decompress(first) == text and re.search(rb"AR6GWP100", text)
+
+
+@given(st.fractions())
+def test_exact_text_reads_back_exactly(number):
+    text = exact_text(number)
+    assert Fraction(text) == number and "e" not in text
+    assert ("/" in text) == (_rest(number.denominator) != 1)
+
+
+def _rest(denominator: int) -> int:
+    for prime in (2, 5):
+        while denominator % prime == 0:
+            denominator //= prime
+    return denominator

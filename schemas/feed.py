@@ -65,7 +65,7 @@ class Channel(Model):
     )
     drop: Flag = Field(default=False, description="leave this channel of a preset decoder out")
     scale: Number = Field(default=Decimal(1), description="the stated value is multiplied by this")
-    where: dict[str, Any] = Field({}, description="paths and the values they must have for this channel to be read")
+    where: dict[str, Any] = Field(default={}, description="paths and the values they must have for this channel to be read")
     event: Text | None = Field(default=None, description="path of the event id of an amount: the same id is counted once")
     period: Period | None = Field(default=None, description="an amount's period: a length before observed_at, or paths")
     rollover_at: Number | None = Field(default=None, description="counter: the value at which it starts again at 0")

@@ -13,7 +13,10 @@ import polars as pl
 TIME = pl.Datetime("us", "UTC")
 EXACT = pl.Int128
 
-MESSAGES = {
+Columns = dict[str, pl.DataType | type[pl.DataType]]
+"""Column name -> type."""
+
+MESSAGES: Columns = {
     "message": pl.Int64,  # its place in the log (embedded), or its line in a message file
     "topic": pl.String,
     "payload": pl.Binary,
@@ -23,7 +26,7 @@ MESSAGES = {
 }
 """One MQTT publish a row."""
 
-OUTCOMES = {
+OUTCOMES: Columns = {
     "message": pl.Int64,
     "feed": pl.String,  # null where unmatched
     "outcome": pl.String,  # decoded, skipped, unmatched, quarantined
@@ -31,7 +34,7 @@ OUTCOMES = {
 }
 """What became of a message, a row for each feed that matched it, or one row with feed null."""
 
-DECODED = {
+DECODED: Columns = {
     "message": pl.Int64,
     "index": pl.Int32,  # place in the payload
     "feed": pl.String,
@@ -53,7 +56,7 @@ DECODED = {
 }
 """What a message says, before units: the output of the decoders, one reading a row."""
 
-REJECTS = {
+REJECTS: Columns = {
     "message": pl.Int64,
     "index": pl.Int32,  # null: the whole message
     "feed": pl.String,
@@ -81,7 +84,7 @@ REASONS = (
     "too_large",  # payload size, nesting or number of readings
 )
 
-READINGS = {
+READINGS: Columns = {
     "meter": pl.String,
     "site": pl.String,
     "feed": pl.String,
@@ -101,7 +104,7 @@ READINGS = {
 }
 """Accepted readings in base units. Key: (meter, event) where event is set, else (meter, observed_at)."""
 
-EVENTS = {
+EVENTS: Columns = {
     "meter": pl.String,
     "at": TIME,
     "event": pl.String,  # swap, spike, glitch, rollover, jitter, reset, gap, too_fast, overlap
@@ -111,7 +114,7 @@ EVENTS = {
 }
 """Named events of a meter, kept and shown. spike and glitch are readings taken out (quarantined)."""
 
-STEPS = {
+STEPS: Columns = {
     "meter": pl.String,
     "start": TIME,
     "end": TIME,  # == start: an amount at its instant
@@ -129,7 +132,7 @@ STEPS = {
 }
 """Known amounts between two readings (counter, rate), or of one (amount). Unknown spans have no row."""
 
-AMOUNTS = {
+AMOUNTS: Columns = {
     "meter": pl.String,
     "interval_start": TIME,
     "amount_n": EXACT,
@@ -140,7 +143,7 @@ AMOUNTS = {
 }
 """How much of a meter falls into each base interval; only intervals in which something is known."""
 
-ACTIVITY = {
+ACTIVITY: Columns = {
     "source": pl.String,
     "interval_start": TIME,
     "quantity_n": EXACT,
@@ -154,7 +157,7 @@ ACTIVITY = {
 GASES = ("co2", "ch4", "n2o", "hfc", "pfc", "sf6", "nf3", "unsplit", "co2e", "biogenic_co2", "non_kyoto")
 """Parts of a figure. co2, ch4, n2o, sf6, nf3, biogenic_co2: kg of gas. hfc, pfc, unsplit, non_kyoto, co2e: kg CO2e."""
 
-FIGURES = {
+FIGURES: Columns = {
     "interval_start": TIME,
     "site": pl.String,
     "source": pl.String,
@@ -182,7 +185,7 @@ FIGURES = {
 
 FIGURE_KEY = ("interval_start", "site", "source", "component", "scope", "category", "basis")
 
-OUTPUT = {
+OUTPUT: Columns = {
     "interval_start": TIME,
     "interval_end": TIME,
     "site": pl.String,

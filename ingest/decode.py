@@ -43,8 +43,12 @@ def decode(messages: pl.DataFrame, feeds: Feeds, *, only_feed: str | None = None
         messages = messages.sort("message", maintain_order=True)
     routes, table, faults = _routes(messages, feeds, only_feed)
     messages = messages.with_row_index("row")
-    routed = messages.select("row", "message", "topic", "broker", "retained").join(
-        table, on=["broker", "topic"], how="left", nulls_equal=True, maintain_order="left_right"
+    if table["broker"].null_count() == table.height:
+        table, keys = table.drop("broker"), ["topic"]
+    else:
+        keys = ["broker", "topic"]
+    routed = messages.select("row", "message", *keys, "retained").join(
+        table, on=keys, how="left", nulls_equal=True, maintain_order="left_right"
     )
     outcome = (
         pl.when(pl.col("fault").is_not_null())

@@ -20,7 +20,7 @@ RAW = {
 """One reading as tokens: what the slots of all payloads say."""
 
 _NAMES = {
-    **dict.fromkeys(("route", "spec"), pl.UInt32),
+    "name": pl.Int64,
     **dict.fromkeys(("device_token", "feed", "channel", "native", "kind", "unit", "scale", "site", "meter"), pl.String),
     **dict.fromkeys(("zone", "format", "device", "unlisted"), pl.String),
     **dict.fromkeys(("valid_from", "valid_to", "period_us"), pl.Int64),
@@ -34,11 +34,16 @@ def readings(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """RAW -> DECODED and REJECTS. `routes`: (feed number, captures) by route number; `messages`: MESSAGES by row."""
     values, reasons = numbers(raw["value"])
-    raw = raw.with_columns(values.alias("number"), reasons.alias("reason"))
-    names = _names(raw, specs, routes, feeds)
-    keys = ["route", "spec", "device_token"] if raw["device_token"].null_count() < raw.height else ["route", "spec"]
+    devices = raw["device_token"].null_count() < raw.height
+    keys = ["name", "device_token"] if devices else ["name"]
+    raw = raw.with_columns(
+        values.alias("number"),
+        reasons.alias("reason"),
+        (pl.col("route").cast(pl.Int64) * len(specs) + pl.col("spec")).alias("name"),
+    )
+    names = _names(raw.select(keys).unique(), specs, routes, feeds)
     frame = raw.join(
-        names.drop("device_token") if len(keys) == 2 else names, on=keys, how="left", nulls_equal=True, maintain_order="left"
+        names if devices else names.drop("device_token"), on=keys, how="left", nulls_equal=True, maintain_order="left"
     )
     if names["optional"].any():
         frame = frame.filter(~(pl.col("optional") & pl.col("reason").is_not_null()))
@@ -57,10 +62,11 @@ def readings(
     return shaped(good, DECODED), _rejects(frame.filter(bad))
 
 
-def _names(raw: pl.DataFrame, specs: list[Spec], routes: list[tuple[Any, ...]], feeds: Feeds) -> pl.DataFrame:
-    """All that is the same for one route, spec and device: meter, site, zone, unit, scale; several rows where the table is dated."""
+def _names(wanted: pl.DataFrame, specs: list[Spec], routes: list[tuple[Any, ...]], feeds: Feeds) -> pl.DataFrame:
+    """What is the same for one route, spec and device: meter, site, zone, unit, scale; several rows where the table is dated."""
     rows = []
-    for route, number, token in raw.select("route", "spec", "device_token").unique().sort("route", "spec", "device_token").rows():
+    for name, token in wanted.sort(wanted.columns).with_columns(pl.lit(None).alias("none")).select(pl.nth(0, 1)).rows():
+        route, number = divmod(name, len(specs))
         spec = specs[number]
         feed, captured = feeds.feeds[routes[route][0]], routes[route][1]
         rule = feed.naming
@@ -74,7 +80,7 @@ def _names(raw: pl.DataFrame, specs: list[Spec], routes: list[tuple[Any, ...]], 
             scale = spec.scale * one.scale if one else spec.scale
             rows.append(
                 (
-                    route, number, token, feed.feed.feed, spec.channel, spec.native, spec.kind, (one and one.unit) or spec.unit,
+                    name, token, feed.feed.feed, spec.channel, spec.native, spec.kind, (one and one.unit) or spec.unit,
                     None if scale == 1 else format(scale, "f"), one and one.site, one and one.meter,
                     spec.zone or (one.zone if one else None), spec.time_format, device, found if isinstance(found, str) else None,
                     one and one.start_us, one and one.end_us, spec.period_us,

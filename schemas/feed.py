@@ -37,7 +37,7 @@ class UnitRule(Model):
 class QualityRule(Model):
     """Which readings are good: every other value at the path marks the reading suspect."""
 
-    path: Text
+    path: Text = Field(description="path into the payload")
     good: tuple[Any, ...] = Field(min_length=1, description="values that mean good")
 
 
@@ -80,30 +80,30 @@ class Channel(Model):
     min: Amount | None = Field(default=None, description="a lower reading is quarantined")
     max: Amount | None = Field(default=None, description="a higher reading is quarantined")
     accuracy: Percent | None = Field(default=None, description="95 % half width of the meter, like 1%")
-    quality: QualityRule | None = None
+    quality: QualityRule | None = Field(None, description="default: the feed's")
 
 
 class Accept(Model):
     """How far a time stamp may stand from the message's arrival."""
 
-    behind: Duration = timedelta(days=400)
-    ahead: Duration = timedelta(minutes=10)
+    behind: Duration = Field(timedelta(days=400), description="older stamps are quarantined (too_old)")
+    ahead: Duration = Field(timedelta(minutes=10), description="later stamps are quarantined (in_future)")
 
 
 class Csv(Model):
     """The dialect of csv payloads."""
 
-    delimiter: Text = Field(default=",", min_length=1, max_length=1)
-    decimal: Literal[".", ","] = "."
+    delimiter: Text = Field(default=",", min_length=1, max_length=1, description="between cells")
+    decimal: Literal[".", ","] = Field(".", description="the decimal sign")
     header: Flag = Field(default=True, description="whether the first line names the columns")
     columns: tuple[Text, ...] | None = Field(default=None, description="names of the columns; needed without a header")
-    encoding: Text = "utf-8"
+    encoding: Text = Field("utf-8", description="of the text, like cp1252")
 
 
 class Feed(Model):
     """How to read a family of topics: topic, decoder, time stamp, channels."""
 
-    feed: Id
+    feed: Id = Field(description="id of the feed")
     topic: Text | None = Field(default=None, description="topic filter with {captures}, + and #; preset decoders have a default")
     decoder: Decoder = Field(description="a decoder, or a chain of them like [gzip, json]")
     broker: Id | None = Field(default=None, description="default: the plant's first broker")
@@ -113,11 +113,11 @@ class Feed(Model):
     meter: Text | None = Field(default=None, description="pattern of the meter before :channel; default {site}/{device}")
     meters: Literal["table"] | None = Field(default=None, description="table: meters/*.csv names the meter of each device")
     unlisted: Text = Field(default="quarantine", description="with meters: table: quarantine, or a meter pattern")
-    accept: Accept = Accept()
+    accept: Accept = Field(Accept(), description="which time stamps are taken")
     skip: tuple[Text, ...] = Field(default=(), description="topic filters of messages that are no readings: LWT, keep-alives")
     each: Text | None = Field(
         default=None, description="path of an array: each element is one set of readings, paths start with @"
     )
-    csv: Csv | None = None
-    quality: QualityRule | None = None
-    channels: tuple[Channel, ...] = ()
+    csv: Csv | None = Field(None, description="how csv payloads are written")
+    quality: QualityRule | None = Field(None, description="which readings are good")
+    channels: tuple[Channel, ...] = Field((), description="the values; preset decoders bring theirs")

@@ -15,9 +15,9 @@ from schemas.tables import Budget, Contract, Conversion, OwnFactor, Price, Rule
 class Share(Model):
     """A consolidation share in force between two days."""
 
-    share: Percent
-    valid_from: Day | None = None
-    valid_to: Day | None = None
+    share: Percent = Field(description="like 50%")
+    valid_from: Day | None = Field(None, description="first day, in the site's zone")
+    valid_to: Day | None = Field(None, description="last day, inclusive")
 
 
 Shares = Annotated[
@@ -31,8 +31,8 @@ Version = Annotated[
 class Site(Model):
     """A place with its time zone and electricity grid."""
 
-    site: Id
-    name: Text | None = None
+    site: Id = Field(description="id of the site; the first part of its meters")
+    name: Text | None = Field(None, description="name for people")
     timezone: Text = Field(description="an IANA zone, like Europe/Berlin: days, months and years follow it")
     grid_region: Text | None = Field(default=None, description="which of the plant's grid_regions supplies it")
     share: Shares = Field(default=Decimal(1), description="consolidation share; used only by export --consolidated")
@@ -44,12 +44,18 @@ class Site(Model):
 class Reporting(Model):
     """How figures are reported."""
 
-    consolidation: Literal["operational_control", "financial_control", "equity_share"] = "operational_control"
-    gwp: Literal["SAR", "TAR", "AR4", "AR5", "AR6"] = "AR6"
+    consolidation: Literal["operational_control", "financial_control", "equity_share"] = Field(
+        "operational_control", description="how the organisation consolidates; `share` of a site counts in export --consolidated"
+    )
+    gwp: Literal["SAR", "TAR", "AR4", "AR5", "AR6"] = Field(
+        "AR6", description="GWP100 set that joins the gases: an IPCC assessment report"
+    )
     base_interval: Duration = Field(default=timedelta(minutes=1), description="interval of stored figures, UTC-aligned")
     lateness: Duration = Field(default=timedelta(minutes=10), description="figures are provisional until this much later")
-    derive: tuple[Literal["cat_3"], ...] = ("cat_3",)
-    cat_3_basis: Literal["location", "market"] = "location"
+    derive: tuple[Literal["cat_3"], ...] = Field(("cat_3",), description="what is derived from scope 1 and 2")
+    cat_3_basis: Literal["location", "market"] = Field(
+        "location", description="the basis of scope 2 that category 3 is derived from"
+    )
 
 
 class GridRegion(Model):
@@ -58,8 +64,12 @@ class GridRegion(Model):
     region: Text = Field(description="ISO 3166-1 alpha-2 or ISO 3166-2, like DE or US-CA")
     factor: FactorRule | None = Field(default=None, description="a factor rule, where the pinned sets hold more than one")
     intensity: Text | None = Field(default=None, description="a reference meter, like ref/grid-de:intensity")
-    gas: Literal["CO2", "CO2e"] = "CO2e"
-    boundary: Literal["generation", "with_losses", "life_cycle"] = "generation"
+    gas: Literal["CO2", "CO2e"] = Field(
+        "CO2e", description="what the intensity states; with CO2 alone, CH4 and N2O come from the annual factor"
+    )
+    boundary: Literal["generation", "with_losses", "life_cycle"] = Field(
+        "generation", description="what the intensity includes: generation, losses of the grid, or the life cycle"
+    )
     max_age: Duration = Field(default=timedelta(hours=2), description="how long an intensity holds")
     residual_mix: Text | None = Field(default=None, description="a factor id, like own/de-residual")
 
@@ -67,67 +77,69 @@ class GridRegion(Model):
 class Tls(Model):
     """Certificates of a broker connection, as paths of PEM files."""
 
-    ca_file: Text | None = None
-    cert_file: Text | None = None
-    key_file: Text | None = None
+    ca_file: Text | None = Field(None, description="certificate authorities to trust")
+    cert_file: Text | None = Field(None, description="client certificate")
+    key_file: Text | None = Field(None, description="key of the client certificate")
 
 
 class Broker(Model):
     """An MQTT broker; the password stands in a file or in the environment, never here."""
 
-    host: Text
-    port: Whole = Field(default=1883, ge=1, le=65535)
-    username: Text | None = None
-    password_file: Text | None = None
-    tls: Tls | None = None
-    transport: Literal["tcp", "websockets"] = "tcp"
-    version: Literal["3.1.1", "5"] = "3.1.1"
-    client_id: Text | None = None
+    host: Text = Field(description="name or address")
+    port: Whole = Field(default=1883, ge=1, le=65535, description="8883 is usual with TLS")
+    username: Text | None = Field(None, description="name to sign in with")
+    password_file: Text | None = Field(None, description="file whose first line is the password")
+    tls: Tls | None = Field(None, description="certificates; without: no TLS")
+    transport: Literal["tcp", "websockets"] = Field("tcp", description="plain TCP, or WebSockets")
+    version: Literal["3.1.1", "5"] = Field("3.1.1", description="MQTT version")
+    client_id: Text | None = Field(None, description="id of the session; default: made from the plant folder")
 
 
 class Kafka(Model):
     """The log of the cluster profile."""
 
-    bootstrap_servers: tuple[Text, ...] = Field(min_length=1)
+    bootstrap_servers: tuple[Text, ...] = Field(min_length=1, description="like localhost:9092")
 
 
 class InfluxDB(Model):
     """The store of the cluster profile."""
 
-    url: Text
-    org: Text
-    bucket: Text
-    token_file: Text | None = None
+    url: Text = Field(description="like http://localhost:8086")
+    org: Text = Field(description="organisation")
+    bucket: Text = Field(description="bucket of the figures")
+    token_file: Text | None = Field(None, description="file whose first line is the token")
 
 
 class Console(Model):
     """Where the console listens."""
 
-    host: Text = "127.0.0.1"
-    port: Whole = Field(default=8090, ge=1, le=65535)
+    host: Text = Field("127.0.0.1", description="any other than this machine needs tokens")
+    port: Whole = Field(default=8090, ge=1, le=65535, description="port of console and HTTP API")
 
 
 class Retention(Model):
     """How long raw messages stay in the log file before whole days move to Parquet."""
 
-    days: Whole = Field(default=90, ge=1)
+    days: Whole = Field(default=90, ge=1, description="older days move to Parquet files")
 
 
 class PlantFile(Model):
     """plant.yaml: organisation, sites, reporting, grid regions, factor sets, connections."""
 
-    organisation: Text
+    organisation: Text = Field(description="name of the organisation")
     tags: tuple[Name, ...] = Field(default=(), description="the closed list of the plant's own tags")
-    sites: tuple[Site, ...] = Field(min_length=1)
-    reporting: Reporting = Reporting()
-    grid_regions: tuple[GridRegion, ...] = ()
+    sites: tuple[Site, ...] = Field(min_length=1, description="the places")
+    reporting: Reporting = Field(Reporting(), description="how figures are reported")
+    grid_regions: tuple[GridRegion, ...] = Field(
+        (), description="grids with a live intensity, a factor of their own or a residual mix"
+    )
     factor_sets: dict[Text, Version] = Field(default={}, description="set -> version, or the version of each activity year")
-    profile: Literal["embedded", "cluster"] = "embedded"
+    profile: Literal["embedded", "cluster"] = Field("embedded", description="embedded: one process; cluster: Kafka and InfluxDB")
     brokers: dict[Id, Broker] = Field(default={}, description="none: the embedded broker")
-    kafka: Kafka | None = None
-    influxdb: InfluxDB | None = None
-    console: Console = Console()
-    retention: Retention = Retention()
+    kafka: Kafka | None = Field(None, description="log of the cluster profile")
+    influxdb: InfluxDB | None = Field(None, description="store of the cluster profile")
+    console: Console = Field(Console(), description="where the console listens")
+    retention: Retention = Field(Retention(), description="how long raw messages stay in the log file")
 
 
 class Plant(Model):

@@ -29,7 +29,9 @@ class FactorRule(Model):
         default=None, description="calorific value: kWh of a fuel is kWh_gross or kWh_net"
     )
     region: Text | None = Field(default=None, description="ISO 3166-1 alpha-2 or ISO 3166-2, like GB or US-CA")
-    boundary: Literal["generation", "with_losses", "life_cycle"] | None = None
+    boundary: Literal["generation", "with_losses", "life_cycle"] | None = Field(
+        None, description="grid averages: what the factor includes"
+    )
     refrigerant: Text | None = Field(default=None, description="a refrigerant or blend, like R-410A: mass x composition x GWP")
     naics: Text | None = Field(default=None, description="industry code of a spend factor")
     currency: Text | None = Field(default=None, description="currency of the spend")
@@ -41,13 +43,16 @@ class Source(Model):
     """Something that emits: where, under which scope and category, what measures it and what prices it."""
 
     source: Text = Field(description="an id; with for_each: a pattern like press-{n}")
-    site: Id
+    site: Id = Field(description="where it is")
     scope: Literal[1, 2, 3, "none"] = Field(description="1, 2, 3, or none (energy_only, outside_scopes, removal)")
-    category: Name = Field(json_schema_extra={"enum": [name for names in SCOPE_CATEGORIES.values() for name in names]})
+    category: Name = Field(
+        json_schema_extra={"enum": [name for names in SCOPE_CATEGORIES.values() for name in names]},
+        description="category of the scope",
+    )
     measured_by: Text = Field(description="a meter like site/path:channel, or an expression like [a:b] - [c:d]")
-    name: Text | None = None
+    name: Text | None = Field(None, description="name for people")
     factor: FactorRule | None = Field(default=None, description="which factor prices it; scope 2 needs none")
-    method: Method = "activity"
+    method: Method = Field("activity", description="how activity becomes gas")
     valid_from: Day | None = Field(default=None, description="first day; default: its first reading")
     valid_to: Day | None = Field(default=None, description="last day")
     tags: dict[Name, Text] = Field(default={}, description="values of the plant's tags; they win over a meter's")
@@ -61,24 +66,24 @@ class Source(Model):
 class MeterRow(Model):
     """One row of meters/*.csv: a device at a measuring point from valid_from until valid_to (exclusive)."""
 
-    feed: Id
-    device: Text
+    feed: Id = Field(description="feed that brings the device")
+    device: Text = Field(description="the device as the feed names it")
     channel: Name | None = Field(default=None, description="empty: all channels of the device")
     meter: Text = Field(description="the part of the meter before :channel")
-    site: Id | None = None
-    name: Text | None = None
-    unit: Text | None = None
-    scale: Number | None = None
-    valid_from: Text | None = None
-    valid_to: Text | None = None
-    first_reading: Number | None = None
-    last_reading: Number | None = None
-    tags: dict[Name, Text] = Field(default={})
+    site: Id | None = Field(None, description="default: the first part of meter")
+    name: Text | None = Field(None, description="name for people")
+    unit: Text | None = Field(None, description="in place of the feed's")
+    scale: Number | None = Field(None, description="in place of 1, times the channel's")
+    valid_from: Text | None = Field(None, description="from when the device sits there")
+    valid_to: Text | None = Field(None, description="until when, exclusive")
+    first_reading: Number | None = Field(None, description="counter at valid_from")
+    last_reading: Number | None = Field(None, description="counter at valid_to")
+    tags: dict[Name, Text] = Field(default={}, description="one column for each tag of plant.yaml")
 
 
 class VirtualMeter(Model):
     """A named expression of meters."""
 
     meter: Text = Field(description="its id, site/path:channel")
-    unit: Text
+    unit: Text = Field(description="unit of the result")
     is_: Text = Field(alias="is", description="the expression, like [site/main:energy] - 0.5 * [site/tenant:energy]")

@@ -1,11 +1,12 @@
 """Coverage of roll-ups: how much of the time in which sources were active their readings span.
 
 A source is active from its valid_from, or else its first reading, to its valid_to; one that never spoke and has no valid_from
-counts as active throughout. Event sources have no time to cover, unless `expect:` says how often something must come: then each such
-span with an event in it is covered, in periods at least as long.
+counts as active throughout. Event sources have no time to cover, unless `expect:` says how often something must come: then
+each such span with an event in it is covered, in periods at least as long.
 """
 
 from datetime import datetime
+from typing import Any
 
 import polars as pl
 
@@ -14,7 +15,7 @@ from processors.periods import CALENDAR, periods
 from processors.plan import Plan
 from schemas.frames import TIME
 
-TIMES = {
+TIMES: Any = {
     "calendar": pl.String,
     "period": pl.String,
     "source": pl.String,

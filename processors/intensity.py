@@ -18,9 +18,9 @@ LIVE = "live"
 def intensity(frame: pl.DataFrame, levels: pl.DataFrame, base_us: int) -> pl.DataFrame:
     """Rows of activity with their factors, where `live` names a reference meter with the factors it says.
 
-    frame: activity with plan.FACTS; levels: READINGS of reference meters in kg/kWh, collapsed. `live_role` says what becomes of a row:
-    `use` (priced by the intensity, by the annual factor where none holds), `losses` (only where one holds), `annual` (only
-    where none holds). `live_share` is the part of the intensity that is the row's, in 1e-18.
+    frame: activity with plan.FACTS; levels: READINGS of reference meters in kg/kWh, collapsed. `live_role` says what becomes
+    of a row: `use` (priced by the intensity, by the annual factor where none holds), `losses` (only where one holds),
+    `annual` (only where none holds). `live_share` is the part of the intensity that is the row's, in 1e-18.
     """
     known = levels.select(
         live="meter", at="observed_at", value="value_n", came="received_at", doubtful=pl.col("quality") != "good"

@@ -1,8 +1,9 @@
-"""What rows a roll-up has: its periods, its groups, and which figures each row adds up. All of it follows from plan and request alone."""
+"""What rows a roll-up has: its periods, its groups, and which figures each adds up; all of it follows from plan and request."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import polars as pl
 
@@ -19,8 +20,9 @@ DEFAULT_GROUP = ("site", "source", "scope", "category")
 class Request:
     """One question: `windows` are the UTC ranges of the sites, from (in) to (out); a site without one is left out.
 
-    group_by and the keys of where: site, source, component, scope, category, tag_<name>; where also method and instrument. Values are
-    text (scope "none" is the categories outside the scopes); those of one column are alternatives, columns narrow each other.
+    group_by and the keys of where: site, source, component, scope, category, tag_<name>; where also method and instrument.
+    Values are text (scope "none": the categories outside the scopes); those of one column are alternatives, columns narrow each
+    other.
     """
 
     interval: str
@@ -37,7 +39,7 @@ class Layout:
     lines: pl.DataFrame
     """A line a row: LINE, site, zone, calendar, tags, `mixed` (its group spans zones), `expected` (also shown when silent)."""
     members: pl.DataFrame
-    """A line and a row of the output that it adds to: LINE, the grouping columns, `out` (the row's basis), `adds` (kg and activity)."""
+    """A line and a row of the output that it adds to: LINE, grouping columns, `out` (its basis), `adds` (kg and activity)."""
     calendar: pl.DataFrame
     """calendar, period, start, end, `order` (sorts periods), `done` (the instant from which no zone adds to the period)."""
     windows: pl.DataFrame
@@ -49,7 +51,7 @@ def layout(plan: Plan, request: Request) -> Layout:
     if request.interval not in INTERVALS:
         raise ValueError(f"interval {request.interval!r} is not known: use one of {', '.join(INTERVALS)}")
     rows = [(site, *window) for site, window in sorted(request.windows.items()) if window[0] < window[1]]
-    ranges = {"site": pl.String, "window_start": pl.Datetime("us", "UTC"), "window_end": pl.Datetime("us", "UTC")}
+    ranges: Any = {"site": pl.String, "window_start": pl.Datetime("us", "UTC"), "window_end": pl.Datetime("us", "UTC")}
     windows = pl.DataFrame(rows, schema=ranges, orient="row")
     facts = plan.table.select("source", "site", "zone", "active_from", "active_to").join(plan.tagged, on="source")
     lines = plan.lines.join(facts, on="source").join(windows, on="site").filter(_wanted(request))
@@ -81,7 +83,7 @@ def _over(lines: pl.DataFrame, group: list[str], fact: pl.Expr) -> pl.DataFrame:
 def _members(lines: pl.DataFrame, group: list[str]) -> pl.DataFrame:
     """Where a group holds scope 2 there is a row a basis, with the basis-less figures in each; else one row, basis empty.
 
-    In a group with scopes, what is outside the scopes (categories outside_scopes, removal, energy_only) adds no activity and no kg
+    In a group with scopes, what is outside them (categories outside_scopes, removal, energy_only) adds no activity and no kg
     but biogenic CO2 and gases outside the Kyoto Protocol, which are apart anyway.
     """
     bases = pl.col("basis").filter(pl.col("basis") != "").unique().sort().alias("bases")
@@ -99,7 +101,7 @@ def _calendar(lines: pl.DataFrame, interval: str) -> pl.DataFrame:
     for calendar, zone, start, end in ranges.sort("calendar").rows():
         found = periods(interval, "UTC" if calendar == "UTC" else zone, start, end)
         parts.append(found.select(pl.lit(calendar).alias("calendar"), "period", "start", "end"))
-    schema = {"calendar": pl.String, "period": pl.String, "start": pl.Datetime("us", "UTC"), "end": pl.Datetime("us", "UTC")}
+    schema: Any = {"calendar": pl.String, "period": pl.String, "start": pl.Datetime("us", "UTC"), "end": pl.Datetime("us", "UTC")}
     frame = pl.concat([pl.DataFrame(schema=schema), *parts])
     across = frame.group_by("period").agg(order=pl.col("start").min(), done=pl.col("end").max())
     return frame.join(across, on="period").sort("calendar", "start")

@@ -7,13 +7,14 @@ Howe) cuts an hour short.
 
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from schemas.frames import TIME
 
-PERIODS = {"period": pl.String, "start": TIME, "end": TIME}
+PERIODS: Any = {"period": pl.String, "start": TIME, "end": TIME}
 CLOCK = {"15m": 15, "1h": 60}
 """Intervals of the local clock, in minutes."""
 CALENDAR = ("1d", "1mo", "1y")

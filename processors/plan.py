@@ -28,7 +28,7 @@ EVER = datetime(1900, 1, 1, tzinfo=UTC)
 ORDER = ("certificate", "ppa", "supplier")
 """Kinds of contracts, in the order in which they cover consumption."""
 
-FACTS = {
+FACTS: dict[str, Any] = {
     "site": pl.String,
     "zone": pl.String,
     "part": pl.String,  # of the activity: all, rest, or a contract
@@ -56,9 +56,9 @@ FACTS = {
 }
 """How one span prices activity; processors.intensity says what the live columns mean."""
 
-SPANS = {"segment": pl.UInt32, "span": pl.UInt32, **FACTS}
-SEGMENTS = {"source": pl.String, "start": TIME, "segment": pl.UInt32}
-SOURCES = {
+SPANS: dict[str, Any] = {"segment": pl.UInt32, "span": pl.UInt32, **FACTS}
+SEGMENTS: dict[str, Any] = {"source": pl.String, "start": TIME, "segment": pl.UInt32}
+SOURCES: dict[str, Any] = {
     "source": pl.String,
     "site": pl.String,
     "zone": pl.String,
@@ -68,7 +68,7 @@ SOURCES = {
     "expect": pl.String,  # of events: 1d, 1mo, 1y
     "expect_us": pl.Int64,  # of events: another length
 }
-LINES = {
+LINES: dict[str, Any] = {
     "source": pl.String,
     "component": pl.String,
     "scope": pl.Int8,
@@ -142,8 +142,8 @@ def compile(plant: Plant, catalogue: Catalogue, sources: Sequence[Source]) -> Pl
     for source in sources:
         spans.add(source, sites[source.site], source.unit or "")
     ages = [_us(region.max_age) for region in settings.grid_regions if region.intensity]
-    tags = [
-        {"source": s.source} | {f"tag_{k}": v for k, v in meters.tags(s, measured[s.source], settings.tags).items()}
+    tags: list[dict[str, str | None]] = [
+        {"source": s.source, **{f"tag_{k}": v for k, v in meters.tags(s, measured[s.source], settings.tags).items()}}
         for s in sources
     ]
     coupled, together = _couplings(plant, sources)

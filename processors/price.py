@@ -1,6 +1,6 @@
 """Activity to figures: the activity of a source times each factor that is in force, exactly.
 
-kg = activity x factor, gas by gas; co2e joins the gases by the plant's GWP set in a factor of its own, so that it is rounded once.
+kg = activity x factor, gas by gas; co2e joins the gases by the plant's GWP set in a factor of its own and is rounded once.
 Source: GHG Protocol Corporate Standard (2004), chapter 6 (activity data x emission factor); Scope 2 Guidance (2015), chapter 6.
 """
 

@@ -176,7 +176,7 @@ def _shown(table: pl.DataFrame, group: list[str]) -> pl.DataFrame:
 def stream(
     chunks: Iterable[pl.DataFrame], plan: Plan, rows: Layout, clock: Mapping[str, datetime], first: pl.DataFrame
 ) -> Iterator[pl.DataFrame]:
-    """The rows of a roll-up from FIGURES in chunks of time, in order; a period is given out as soon as no later chunk can add to it.
+    """The rows of a roll-up from FIGURES in chunks of time; a period is given out as soon as no later chunk can add to it.
 
     Chunks are in time order; an interval may be cut between two of them. Memory holds the periods that are still open.
     """

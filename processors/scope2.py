@@ -6,15 +6,14 @@ differences of floor(cumulated share), so that the parts are whole numbers that 
 Source: GHG Protocol Scope 2 Guidance (2015), table 6.3 (hierarchy of market-based emission factors) and chapter 7.
 """
 
+from typing import Any
+
 import polars as pl
 
 from processors.product import E18, floor_part
-from schemas.frames import ACTIVITY, EXACT, TIME
+from schemas.frames import EXACT, TIME
 
-PARTS = {**ACTIVITY, "part": pl.String}
-"""Activity split by what covers it: `part` is a contract id, or `rest`."""
-
-CONTRACTS = {
+CONTRACTS: dict[str, Any] = {
     "contract": pl.String,
     "site": pl.String,
     "energy": pl.String,  # electricity, heat, steam, cooling
@@ -35,8 +34,8 @@ def allocate(activity: pl.DataFrame, amounts: pl.DataFrame, contracts: pl.DataFr
     """Split activity into what each contract covers and the rest.
 
     activity: ACTIVITY with `site`, `energy` and any further columns, all purchases of the sites in whole UTC hours; amounts:
-    AMOUNTS, for contracts that cover what a meter shows; contracts: CONTRACTS. Returns the rows of activity split by `part`;
-    parts of nothing are left out. A negative activity is no purchase: it stays in the rest.
+    AMOUNTS, for contracts that cover what a meter shows; contracts: CONTRACTS. Returns the rows of activity split by `part` (a contract id, or
+    `rest`); parts of nothing are left out. A negative activity is no purchase: it stays in the rest.
 
     A site buys 7 and 3 in two intervals of an hour; a PPA covers 40 %:
 
@@ -45,7 +44,8 @@ def allocate(activity: pl.DataFrame, amounts: pl.DataFrame, contracts: pl.DataFr
     >>> bought = pl.DataFrame({"source": "main", "interval_start": times, "quantity_n": [7, 3], "estimated_n": [0, 0],
     ...     "site": "s", "energy": "electricity"}, schema_overrides={**ACTIVITY})
     >>> ppa = pl.DataFrame({"contract": "wind", "site": "s", "energy": "electricity", "rank": 0, "from": new_year,
-    ...     "until": datetime(2027, 1, 1, tzinfo=UTC), "share_n": 4 * 10**17, "volume_n": None, "meter": None}, schema_overrides=CONTRACTS)
+    ...     "until": datetime(2027, 1, 1, tzinfo=UTC), "share_n": 4 * 10**17, "volume_n": None, "meter": None},
+    ...     schema_overrides=CONTRACTS)
     >>> allocate(bought, bought.clear().select("interval_start", meter="source", amount_n="quantity_n"), ppa).select(
     ...     "part", "quantity_n").rows()
     [('wind', 2), ('rest', 5), ('wind', 2), ('rest', 1)]
@@ -113,7 +113,7 @@ def _cover(rows: pl.DataFrame, amounts: pl.DataFrame, contracts: pl.DataFrame) -
 
 
 def _claim(hours: pl.DataFrame, amounts: pl.DataFrame) -> pl.Series:
-    """What each contract would cover in each hour: a share of what was bought, an even part of a volume, or what a meter shows."""
+    """What each contract would cover in each hour: a share of what was bought, even parts of a volume, what a meter shows."""
     share = floor_part(hours["all_bought"], hours["share_n"], pl.repeat(E18, len(hours), dtype=EXACT, eager=True))
     begin, end = pl.max_horizontal("hour", "from"), pl.min_horizontal(_HOUR_END, "until")
     volume = _before(hours, end) - _before(hours, pl.min_horizontal(begin, end))

@@ -108,7 +108,7 @@ def _scope2(source: Source, site: Site, rules: Rules, pricing: Pricing) -> tuple
     live = region if region and region.intensity and not source.factor else None
     rest = Resolution()
     if region and region.residual_mix:
-        rest = rules.factor(FactorRule(id=region.residual_mix), site.grid_region)
+        rest = rules.factor(FactorRule.model_validate({"id": region.residual_mix}), site.grid_region)
     agreed = contracts_of(rules.plant, source)
 
     def grid(day: date, component: str, **facts: Any) -> Piece:

@@ -1,7 +1,7 @@
 """How each source is priced over time: segments of days in which nothing changes, and what each prices in them.
 
-A slot is one figure that a source has in every interval: its location-based figure, what a contract covers of it, a category 3 part
-of it. A piece is how a slot is priced on some day.
+A slot is one figure that a source has in every interval: its location-based figure, what a contract covers of it, a part of
+its category 3. A piece is how a slot is priced on some day.
 """
 
 from collections.abc import Callable, Iterable

@@ -1,7 +1,11 @@
 """What all tests share: with CI=true a skipped test is a failure, and hypothesis runs without a deadline."""
 
 import os
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import settings
 
@@ -29,3 +33,39 @@ def pytest_make_collect_report(collector):
     report = yield
     _fail_if_skipped(report)
     return report
+
+
+@pytest.fixture(scope="session")
+def works() -> Callable[..., Any]:
+    """A plant with one site and one feed `f`: works({"channel": "e", "unit": "kWh", "kind": "counter"}, meters=[...])."""
+    from schemas.plant import Plant
+
+    def make(*channels: dict[str, Any], **parts: Any) -> Plant:
+        settings = {"organisation": "Works", "sites": [{"site": "works", "timezone": "Europe/Berlin"}]}
+        named = [{"value": f"$.{channel['channel']}"} | channel for channel in channels]
+        feed = {"feed": "f", "topic": "t/{device}", "site": "works", "decoder": "json", "channels": named}
+        return Plant.model_validate({"settings": settings, "feeds": [feed], **parts})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def spoken() -> Callable[..., pl.DataFrame]:
+    """READINGS of one meter: spoken([(second, value), (second, value, {"received_at": 90, "quality": "suspect"}), ...])."""
+    from schemas.frames import READINGS, empty, shaped
+    from schemas.numeric import exact_n
+
+    def at(second: float) -> datetime:
+        return datetime(2026, 3, 1, tzinfo=UTC) + timedelta(microseconds=round(second * 1_000_000))
+
+    def make(rows: Iterable[tuple[Any, ...]], **facts: Any) -> pl.DataFrame:
+        common = {"meter": "works/m:e", "site": "works", "feed": "f", "channel": "e", "device": "m", "kind": "counter"}
+        common |= {"unit": "kWh", "quality": "good", "index": 0} | facts
+        found = []
+        for number, (second, value, *more) in enumerate(rows):
+            row = common | {"observed_at": second, "received_at": second + 1, "message": number} | (more[0] if more else {})
+            times = {name: at(row[name]) for name in ("observed_at", "received_at", "period_start", "period_end") if name in row}
+            found.append(row | times | {"value_n": exact_n(str(value))})
+        return shaped(pl.DataFrame(found, infer_schema_length=None), READINGS) if found else empty(READINGS)
+
+    return make

@@ -34,15 +34,15 @@ def allocate(activity: pl.DataFrame, amounts: pl.DataFrame, contracts: pl.DataFr
     """Split activity into what each contract covers and the rest.
 
     activity: ACTIVITY with `site`, `energy` and any further columns, all purchases of the sites in whole UTC hours; amounts:
-    AMOUNTS, for contracts that cover what a meter shows; contracts: CONTRACTS. Returns the rows of activity split by `part` (a contract id, or
-    `rest`); parts of nothing are left out. A negative activity is no purchase: it stays in the rest.
+    AMOUNTS, for contracts that cover what a meter shows; contracts: CONTRACTS. Returns the rows of activity split by `part` (a
+    contract id, or `rest`); parts of nothing are left out. A negative activity is no purchase: it stays in the rest.
 
     A site buys 7 and 3 in two intervals of an hour; a PPA covers 40 %:
 
     >>> from datetime import UTC, datetime
     >>> new_year, times = datetime(2026, 1, 1, tzinfo=UTC), [datetime(2026, 1, 1, 0, m, tzinfo=UTC) for m in (0, 30)]
     >>> bought = pl.DataFrame({"source": "main", "interval_start": times, "quantity_n": [7, 3], "estimated_n": [0, 0],
-    ...     "site": "s", "energy": "electricity"}, schema_overrides={**ACTIVITY})
+    ...     "site": "s", "energy": "electricity"}, schema_overrides={"quantity_n": EXACT, "estimated_n": EXACT})
     >>> ppa = pl.DataFrame({"contract": "wind", "site": "s", "energy": "electricity", "rank": 0, "from": new_year,
     ...     "until": datetime(2027, 1, 1, tzinfo=UTC), "share_n": 4 * 10**17, "volume_n": None, "meter": None},
     ...     schema_overrides=CONTRACTS)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 EPOCH = date(2024, 1, 1)
 SLOT = timedelta(minutes=5)
 DAY = timedelta(days=1)
+MINUTE = timedelta(minutes=1)
 SLOTS = DAY // SLOT
 
 
@@ -59,7 +60,7 @@ class Delivery(NamedTuple):
 
 
 class Deliveries(NamedTuple):
-    """Events that come `daily` times a day between 6 and 22 h, each between `least` and `most`."""
+    """Events, one in each of `daily` equal parts of a day, each between `least` and `most`."""
 
     name: str
     daily: int
@@ -69,13 +70,13 @@ class Deliveries(NamedTuple):
 
     def between(self, start: datetime, end: datetime) -> Iterator[Delivery]:
         """The events after start, up to and with end, in their order."""
+        part = DAY // MINUTE // self.daily
         day = start.date()
         while day <= end.date():
             draw = Random(f"{self.name} {day}")
-            minutes = sorted(draw.sample(range(6 * 60, 22 * 60), self.daily))
-            for place, minute in enumerate(minutes, 1):
-                at = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(minutes=minute)
+            for place in range(self.daily):
+                at = datetime(day.year, day.month, day.day, tzinfo=UTC) + (place * part + draw.randrange(part)) * MINUTE
                 amount = round(draw.uniform(self.least, self.most), self.digits)
                 if start < at <= end:
-                    yield Delivery(f"{self.name}-{day:%Y%m%d}-{place}", at, amount)
+                    yield Delivery(f"{self.name}-{day:%Y%m%d}-{place + 1}", at, amount)
             day += DAY

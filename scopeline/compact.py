@@ -40,9 +40,9 @@ class Readings:
             )
         )
 
-    def meters(self) -> list[str]:
-        """Meters seen, sorted."""
-        return sorted(self._series["meter"].unique().to_list())
+    def meters(self) -> dict[str, str]:
+        """Meter -> the unit of its readings (the first by name, where payloads state several)."""
+        return dict(self._series.group_by("meter").agg(pl.col("unit").min()).sort("meter").iter_rows())
 
     def first(self) -> pl.DataFrame:
         """Frame (meter, first_observed_at)."""
@@ -73,7 +73,6 @@ class Readings:
         parts = [chunk.filter(pl.col("series").is_in(chosen.implode())) for chunk in self._chunks]
         together = pl.concat([part for part in parts if len(part)], how="diagonal_relaxed")
         words = self._series.filter(pl.col("series").is_in(chosen.implode()))
-        words = words.with_columns(
-            pl.col(name).cast(pl.Enum(sorted(words[name].drop_nulls().unique().to_list()))) for name in KEY
-        )
+        enums = {name: pl.Enum(sorted(words[name].drop_nulls().unique().to_list())) for name in KEY}
+        words = words.cast(enums)
         return shaped(together.join(words, on="series", how="left", maintain_order="left"), {**READINGS, **enums})

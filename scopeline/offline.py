@@ -6,15 +6,16 @@ hundred bytes a reading and never with the text of the messages.
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
-from ingest.messages_file import parse_messages
 
+from ingest.messages_file import parse_messages
 from processors.factors import Catalogue
-from schemas.frames import AMOUNTS, EVENTS, READINGS, empty
+from schemas.frames import AMOUNTS, EVENTS, READINGS, TIME, empty
 from schemas.plant import Plant
 from scopeline import pipeline
 from scopeline.compact import Readings
@@ -37,6 +38,13 @@ class Offline:
     readings: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def span(self) -> tuple[datetime, datetime] | None:
+        """From the first to the end of the last base interval in which something is known; None when nothing is."""
+        if self.amounts.is_empty():
+            return None
+        first, last = self.amounts.select(first=pl.col("interval_start").min(), last=pl.col("interval_start").max()).row(0)
+        return first, last + timedelta(microseconds=self.configuration.base_us)
 
     def windows(self) -> Iterator[tuple[datetime, datetime]]:
         """Whole UTC hours, each window with about 500,000 amounts, that cover everything known."""
@@ -132,3 +140,53 @@ def _joined(parts: list[pl.DataFrame], schema: dict) -> pl.DataFrame:
     """One frame of all parts; each part's Enum texts become one Categorical, so that text stays small."""
     texts = [name for name, dtype in schema.items() if dtype == pl.String]
     return pl.concat([part.with_columns(pl.col(texts).cast(pl.Categorical)) for part in parts]) if parts else empty(schema)
+
+
+class Answers:
+    """What `scopeline.service.figures` asks of a store, answered from a message file."""
+
+    def __init__(self, offline: Offline) -> None:
+        self._offline = offline
+
+    @contextmanager
+    def snapshot(self) -> Iterator["Answers"]:
+        yield self
+
+    def position(self) -> int:
+        return self._offline.messages
+
+    def clocks(self) -> pl.DataFrame:
+        rows = sorted(self._offline.clocks.items())
+        return pl.DataFrame(rows, schema={"site": pl.String, "newest": TIME}, orient="row")
+
+    def first_readings(self) -> pl.DataFrame:
+        return self._offline.first
+
+    def figures(
+        self, start: datetime, end: datetime, sites: list[str] | None = None, sources: list[str] | None = None, chunk: int = 0
+    ) -> Iterator[pl.DataFrame]:
+        """FIGURES of the range in time order, all of them: the message file is the question."""
+        wanted = pl.col("interval_start").is_between(start, end, closed="left")
+        if sites is not None:
+            wanted &= pl.col("site").is_in(sites)
+        if sources is not None:
+            wanted &= pl.col("source").is_in(sources)
+        for found in self._offline.figures():
+            rows = found.filter(wanted)
+            if len(rows):
+                yield rows
+
+
+@dataclass(frozen=True)
+class Desk:
+    """The Host of a message file (scopeline.service.host): nothing runs, nothing can be published."""
+
+    configuration: pipeline.Configuration
+    store: Answers
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+def desk(offline: Offline) -> Desk:
+    return Desk(offline.configuration, Answers(offline))

@@ -1,14 +1,14 @@
 """The whole way from messages to figures, wired from the rooms' pure functions. Service, `compute` and tests all use this."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 import polars as pl
-from ingest.feeds import Feeds
 
 import ingest
+from ingest.feeds import Feeds
 from processors import accept, activity, clean, collapse, meters, plan, price, sources, split, steps
 from processors.factors import Catalogue
 from schemas.frames import READINGS, REJECTS, shaped
@@ -34,13 +34,15 @@ class Configuration:
 
 
 def configure(
-    plant: Plant, catalogue: Catalogue, meters_seen: Sequence[str] = (), before: Configuration | None = None
+    plant: Plant, catalogue: Catalogue, seen: Mapping[str, str] | None = None, before: Configuration | None = None
 ) -> Configuration:
-    """Compile a plant; `meters_seen` unrolls `for_each` and patterns, `before` spares what did not change."""
+    """Compile a plant. `seen`: meter -> unit of its readings, of all meters ever seen; `before` spares what did not change."""
     same = before is not None and before.plant == plant
     feeds = before.feeds if same and before else ingest.compile(plant)
     channels = before.channels if same and before else accept.channels(plant)
-    return Configuration(plant, catalogue, feeds, channels, plan.compile(plant, catalogue, sources.expand(plant, meters_seen)))
+    units = seen or {}
+    expanded = sources.expand(plant, sorted(units), units)
+    return Configuration(plant, catalogue, feeds, channels, plan.compile(plant, catalogue, expanded))
 
 
 class Read(NamedTuple):

@@ -55,6 +55,7 @@ def grown(meters: pl.DataFrame, readings: pl.DataFrame) -> pl.DataFrame:
         last_received_at=pl.col("received_at").max(),
         stretch_us=apart.max().fill_null(0),
         eventful=pl.col("event").is_not_null().any(),
+        named_unit=pl.col("unit").cast(pl.String).min(),
     )
     both = pl.concat([meters.join(seen, on="meter", how="semi"), seen.select(METERS.keys())], how="vertical_relaxed")
     last = both.sort("last_observed_at", "last_received_at", maintain_order=True)
@@ -66,6 +67,7 @@ def grown(meters: pl.DataFrame, readings: pl.DataFrame) -> pl.DataFrame:
         pl.col("last_received_at").max(),
         pl.col("stretch_us").max(),
         pl.col("eventful").any(),
+        pl.col("named_unit").min(),
     )
     return merged.select(pl.col(name).cast(dtype) for name, dtype in METERS.items()).sort("meter")
 

@@ -1,7 +1,8 @@
 """The maximum of a jittering counter before a window: what its falls within `jitter` are measured against.
 
 processors.counters: nothing counts until the old maximum since the last swap, rollover or reset is passed. A window in the
-middle of a series needs that maximum; looking for it reaches back until it is certain, and what was found is remembered and moved along.
+middle of a series needs that maximum; looking for it reaches back until it is certain, and what was found is remembered and
+moved along.
 """
 
 from datetime import datetime, timedelta

@@ -13,7 +13,7 @@ from processors import collapse
 from processors import meters as rules
 from schemas.frames import AMOUNTS, EVENTS, READINGS, empty, shaped
 from scopeline import windows
-from scopeline.log import Log, Store
+from scopeline.log import Log, Working
 from scopeline.peaks import Peaks
 
 AMOUNT_KEY = ["meter", "interval_start"]
@@ -63,8 +63,8 @@ class Remeter:
             stretch=pl.duration(microseconds=pl.col("stretch_us").fill_null(0)),
             eventful=pl.col("eventful").fill_null(False),
         )
-        spans = spans.join(known, on="meter", how="inner").filter(pl.col("first") <= pl.col("end"))
-        store = Store(self._log, self._log.write)
+        spans = spans.join(known, on="meter", how="inner")
+        store = Working(self._log)
         removed = empty(_REMOVED)
         while True:
             spans = self._jittering(spans, store, configuration)
@@ -96,7 +96,7 @@ class Remeter:
                 continue
             return self._write(store, found.windows, shaped(metered.amounts, AMOUNTS), taken)
 
-    def _load(self, store: Store, spans: pl.DataFrame) -> pl.DataFrame:
+    def _load(self, store: Working, spans: pl.DataFrame) -> pl.DataFrame:
         """READINGS of the spans' loaded ranges, every version; of events also the versions at other instants."""
         ranges = spans.select("meter", start="loaded_from", end="loaded_to")
         parts = []
@@ -109,7 +109,7 @@ class Remeter:
             rows = pl.concat([rows, store.readings_named(named.select("meter", "event").unique())]).unique(maintain_order=True)
         return rows
 
-    def _jittering(self, spans: pl.DataFrame, store: Store, configuration: Any) -> pl.DataFrame:
+    def _jittering(self, spans: pl.DataFrame, store: Working, configuration: Any) -> pl.DataFrame:
         """Late readings of jittering counters can change everything after them."""
         late = spans.filter(pl.col("end") < pl.col("last"))["meter"].to_list()
         jittering = [name for name in late if self._jitter_n(store, name, configuration) > 0]
@@ -117,7 +117,7 @@ class Remeter:
             return spans
         return spans.with_columns(end=pl.when(pl.col("meter").is_in(jittering)).then("last").otherwise("end"))
 
-    def _jitter_n(self, store: Store, meter: str, configuration: Any) -> int:
+    def _jitter_n(self, store: Working, meter: str, configuration: Any) -> int:
         """The meter's jitter, by any of its devices."""
         if (meter,) not in self._jitter:
             identities = store.identities([meter])
@@ -125,7 +125,7 @@ class Remeter:
             self._jitter[(meter,)] = int(found["jitter_n"].max() or 0) if found is not None and found.height else 0  # type: ignore[arg-type]  # integers
         return self._jitter[(meter,)]
 
-    def _peaks_of(self, spans: pl.DataFrame, kept: pl.DataFrame, store: Store, configuration: Any) -> pl.DataFrame | None:
+    def _peaks_of(self, spans: pl.DataFrame, kept: pl.DataFrame, store: Working, configuration: Any) -> pl.DataFrame | None:
         """peak_n of the jittering counters before the first reading loaded, where there is one before."""
         counters = kept.filter(pl.col("kind") == "counter")
         identity = counters.select(pl.col(rules.IDENTITY).cast(pl.String), "kind", "channel", "site").unique()
@@ -152,7 +152,7 @@ class Remeter:
                 rows.append((name, self._peaks.before(store, name, begin, first, jitter[name], stated)))
         return pl.DataFrame(rows, schema={"meter": pl.String, "peak_n": pl.Int128}, orient="row") if rows else None
 
-    def _write(self, store: Store, spans: pl.DataFrame, amounts: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
+    def _write(self, store: Working, spans: pl.DataFrame, amounts: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
         """Replace what differs within the windows; the intervals whose amount did."""
         new = windows.within(amounts, spans, "interval_start")
         old = pl.concat([store.within("amounts", some) for some in eras(spans)])

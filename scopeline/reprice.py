@@ -12,7 +12,7 @@ import polars as pl
 from processors import collapse
 from schemas.frames import FIGURE_KEY, FIGURES, TIME, empty, shaped
 from scopeline import windows
-from scopeline.log import Log, Store
+from scopeline.log import Log, Working
 
 HOUR_US = 3_600_000_000
 _ROWS = 300_000
@@ -67,7 +67,7 @@ class Reprice:
     def _part(
         self, part: windows.Part, wanted: pl.DataFrame, configuration: Any, dependents: Dependents, first: pl.DataFrame
     ) -> pl.DataFrame:
-        store = Store(self._log, self._log.write)
+        store = Working(self._log)
         meters = dependents.meters_of(part.sources)
         amounts = store.amounts(meters, part.start, part.end)
         since = part.start - timedelta(microseconds=configuration.plan.max_age_us)

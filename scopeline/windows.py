@@ -4,9 +4,9 @@ Pure functions over frames. A span is (meter, start, end), both instants include
 base interval.
 
 What a reading can change, by the rules of processors (neighbours in event time):
-- spike and glitch of a reading depend on its raw neighbours, so a new reading decides anew about itself and the one beside it on
-  each side; what remains is stepped from neighbour to neighbour. So amounts can change from the last reading that is kept at least
-  two places before, to the first that is kept at least two places after.
+- spike and glitch of a reading depend on its raw neighbours, so a new reading decides anew about itself and the one beside it
+  on each side; what remains is stepped from neighbour to neighbour. So amounts can change from the last reading that is kept at
+  least two places before, to the first that is kept at least two places after.
 - an amount counts at its instant or over its period; a corrected event leaves its old place, and overlaps are flagged.
 - a reference level holds until the next one, at most `max_age`.
 To compute a window, the readings inside are needed and beyond each edge one that is kept, with a neighbour that decides about it.

@@ -2,5 +2,6 @@
 
 from scopeline.log.duckdb import Log, StateError
 from scopeline.log.store import Store
+from scopeline.log.working import Working
 
-__all__ = ["Log", "StateError", "Store"]
+__all__ = ["Log", "StateError", "Store", "Working"]

@@ -1,7 +1,6 @@
 """Questions to the data file: what console, API and commands read. Safe from any thread; each call sees one committed state."""
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -12,7 +11,8 @@ from typing import Any, Protocol
 import duckdb
 import polars as pl
 
-from schemas.frames import AMOUNTS, EVENTS, FIGURE_KEY, FIGURES, MESSAGES, READINGS, REJECTS, empty, shaped
+from schemas.frames import AMOUNTS, EVENTS, FIGURE_KEY, FIGURES, MESSAGES, READINGS, REJECTS, empty
+from scopeline.log.sql import condition, topic_pattern
 from scopeline.log.tables import ARCHIVED, CLOCKS, METERS, TRAFFIC, Schema, loaded, naive
 
 CHUNK = 400_000
@@ -108,7 +108,7 @@ class Store:
         chunk: int = CHUNK,
     ) -> Iterator[pl.DataFrame]:
         """FIGURES with interval_start in [start, end), in frames of about `chunk` rows, sorted by key."""
-        where, parameters = _where([("site", sites), ("source", sources)], [("interval_start", start, end)])
+        where, parameters = condition([("site", sites), ("source", sources)], [("interval_start", start, end)])
         with self.snapshot() as state:
             about = state._table(
                 f"SELECT count(*) n, min(interval_start) a, max(interval_start) b FROM figures WHERE {where}", parameters
@@ -130,56 +130,19 @@ class Store:
     ) -> pl.DataFrame:
         """READINGS with observed_at in [start, end), every version that came (processors.collapse chooses), by meter and time."""
         wanted = [meters] if isinstance(meters, str) else meters
-        where, parameters = _where([("meter", wanted)], [("observed_at", start, end)])
+        where, parameters = condition([("meter", wanted)], [("observed_at", start, end)])
         return self._rows(READINGS, f"FROM readings WHERE {where} ORDER BY meter, observed_at, message, index", parameters)
-
-    def readings_within(self, spans: pl.DataFrame) -> pl.DataFrame:
-        """READINGS of meters whose observed_at lies in their span (meter, start, end; both included)."""
-        return self._spans(READINGS, "readings", "observed_at", "<=", spans)
-
-    def readings_named(self, keys: pl.DataFrame) -> pl.DataFrame:
-        """READINGS with these (meter, event)."""
-        columns = ", ".join(f't."{name}"' for name in READINGS)
-        return loaded(self._table(f"SELECT {columns} FROM readings t JOIN keys USING (meter, event)", keys=keys), READINGS)
-
-    def within(self, table: str, windows: pl.DataFrame) -> pl.DataFrame:
-        """AMOUNTS or EVENTS (by `table`) of meters in their window (meter, start, end; half-open)."""
-        schema, time = {"amounts": (AMOUNTS, "interval_start"), "events": (EVENTS, "at")}[table]
-        return self._spans(schema, table, time, "<", windows)
-
-    def _spans(self, schema: Schema, table: str, time: str, sign: str, spans: pl.DataFrame) -> pl.DataFrame:
-        if spans.is_empty():
-            return empty(schema)
-        columns = ", ".join(f't."{name}"' for name in schema)
-        wanted = spans.select("meter", pl.col("start", "end").dt.replace_time_zone(None))
-        hull = [naive(spans["start"].min()), naive(spans["end"].max())]  # type: ignore[arg-type]  # times
-        sql = f"""SELECT {columns} FROM {table} t JOIN spans s
-        ON t.meter = s.meter AND t.{time} >= s.start AND t.{time} {sign} s.end
-        WHERE t.{time} >= ? AND t.{time} {sign} ?"""
-        return loaded(self._table(sql, hull, spans=wanted), schema)
-
-    def identities(self, meters: Sequence[str]) -> pl.DataFrame:
-        """READINGS, one for each feed, device and unit of the meters: what processors.meters.attributes tells apart."""
-        where, parameters = _where([("meter", meters)])
-        keys = "meter, feed, device, unit, channel, site, kind"
-        found = self._table(f"SELECT DISTINCT {keys} FROM readings WHERE {where} ORDER BY ALL", parameters)
-        return shaped(found, READINGS)
-
-    def readings_of(self, messages: Sequence[int]) -> pl.DataFrame:
-        """READINGS that came from these messages."""
-        where, parameters = _where([("message", messages)])
-        return self._rows(READINGS, f"FROM readings WHERE {where} ORDER BY message, index", parameters)
 
     def events(
         self, meters: Sequence[str] | None = None, start: datetime | None = None, end: datetime | None = None
     ) -> pl.DataFrame:
         """EVENTS (swap, spike, reset ...) with `at` in [start, end)."""
-        where, parameters = _where([("meter", meters)], [("at", start, end)])
+        where, parameters = condition([("meter", meters)], [("at", start, end)])
         return self._rows(EVENTS, f"FROM events WHERE {where} ORDER BY at, meter, event", parameters)
 
     def amounts(self, meters: Sequence[str], start: datetime, end: datetime) -> pl.DataFrame:
         """AMOUNTS of meters with interval_start in [start, end)."""
-        where, parameters = _where([("meter", meters)], [("interval_start", start, end)])
+        where, parameters = condition([("meter", meters)], [("interval_start", start, end)])
         return self._rows(AMOUNTS, f"FROM amounts WHERE {where} ORDER BY meter, interval_start", parameters)
 
     # messages ------------------------------------------------------------------------------------------------------------
@@ -196,7 +159,7 @@ class Store:
 
         `topic` may hold + and #; `topics` are exact.
         """
-        where, parameters = _where([("topic", topics)], [("received_at", start, end)])
+        where, parameters = condition([("topic", topics)], [("received_at", start, end)])
         if topic is not None:
             where, parameters = f"{where} AND regexp_full_match(topic, ?)", [*parameters, topic_pattern(topic)]
         with self.snapshot() as state:
@@ -222,7 +185,7 @@ class Store:
         wanted = sorted(set(places))
         if not wanted:
             return empty(MESSAGES)
-        where, parameters = _where([("message", wanted)])
+        where, parameters = condition([("message", wanted)])
         with self.snapshot() as state:
             parts = [state._rows(MESSAGES, f"FROM messages WHERE {where}", parameters)]
             if parts[0].height < len(wanted):
@@ -258,7 +221,7 @@ class Store:
         offset: int = 0,
     ) -> pl.DataFrame:
         """REJECTS, newest first: what could not be read. Readings taken out as spike or glitch come from EVENTS as reasons."""
-        where, parameters = _where(
+        where, parameters = condition(
             [("feed", [feed] if feed else None), ("reason", [reason] if reason else None), ("message", messages)]
         )
         sql = f"FROM ({_QUARANTINE}) WHERE {where} ORDER BY message DESC, index"
@@ -289,7 +252,7 @@ class Store:
 
     def traffic(self, start: datetime | None = None, end: datetime | None = None) -> pl.DataFrame:
         """TRAFFIC: messages of a feed by minute and outcome."""
-        where, parameters = _where([], [("minute", start, end)])
+        where, parameters = condition([], [("minute", start, end)])
         return self._rows(TRAFFIC, f"FROM traffic WHERE {where} ORDER BY minute, feed, outcome", parameters)
 
 
@@ -297,38 +260,6 @@ _OUTCOMES = ("decoded", "skipped", "quarantined", "unmatched")
 _QUARANTINE = """SELECT * FROM rejects UNION ALL
 SELECT e.message, e.index, m.feed, e.meter, e.at, e.event, e.detail FROM events e LEFT JOIN meters m USING (meter)
 WHERE e.event IN ('spike', 'glitch')"""
-
-
-def _where(
-    among: Sequence[tuple[str, Sequence[Any] | None]], between: Sequence[tuple[str, datetime | None, datetime | None]] = ()
-) -> tuple[str, list[Any]]:
-    """SQL and parameters: columns that must be one of some values (None: any), times within [start, end)."""
-    parts: list[str] = ["true"]
-    parameters: list[Any] = []
-    for column, values in among:
-        if values is not None:
-            parts.append(f"{column} IN (SELECT unnest(?))")
-            parameters.append(list(values))
-            if values and isinstance(values[0], int):
-                parts.append(f"{column} BETWEEN {min(values)} AND {max(values)}")
-    for column, start, end in between:
-        for sign, at in ((">=", start), ("<", end)):
-            if at is not None:
-                parts.append(f"{column} {sign} ?")
-                parameters.append(naive(at))
-    return " AND ".join(parts), parameters
-
-
-def topic_pattern(topic_filter: str) -> str:
-    """A topic filter as a regular expression for whole topics.
-
-    >>> bool(re.fullmatch(topic_pattern("a/+/c/#"), "a/b/c")), bool(re.fullmatch(topic_pattern("a/+"), "a/b/c"))
-    (True, False)
-    """
-    levels = ["[^/]*" if level == "+" else re.escape(level) for level in topic_filter.split("/")]
-    if topic_filter.endswith("#"):
-        return "/".join(levels[:-1]) + ("(/.*)?" if levels[:-1] else ".*")
-    return "/".join(levels)
 
 
 def _overlaps(day: date, start: datetime | None, end: datetime | None) -> bool:

@@ -39,6 +39,7 @@ METERS: Schema = {
     "last_received_at": pl.Datetime("us", "UTC"),
     "stretch_us": pl.Int64,  # how far from its observed_at a period of the meter can lie
     "eventful": pl.Boolean,  # readings have event ids
+    "named_unit": pl.String,  # the first by name of the units that readings state
 }
 """Meters seen, and their newest reading."""
 

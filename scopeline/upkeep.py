@@ -1,0 +1,292 @@
+"""Keeps readings, amounts, figures and clocks in step with the log: what the worker does inside its transaction.
+
+Everything stored is a function of the messages and the configuration; here only what a batch, a correction or an edit can have
+changed is computed again, by the same pure functions as offline.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, Protocol
+
+import polars as pl
+
+from schemas.frames import AMOUNTS, FIGURE_KEY, FIGURES, READINGS, REJECTS, TIME, empty, shaped
+from scopeline import arrivals, windows
+from scopeline.log import Log, Working
+from scopeline.log.tables import CLOCKS, METERS
+from scopeline.remeter import Remeter
+from scopeline.reprice import SOURCE_WINDOW, Dependents, Reprice
+
+_SLICE = 400_000
+_TICK = timedelta(microseconds=1)
+
+
+class Steps(Protocol):
+    """scopeline.pipeline: the pure functions between messages and figures."""
+
+    configure: Any
+    read: Any
+    meter: Any
+    figures: Any
+
+
+@dataclass(frozen=True)
+class State:
+    """What is known after the last commit. A new one takes its place when the next commit succeeded."""
+
+    configuration: Any
+    dependents: Dependents
+    meters: pl.DataFrame
+    clocks: pl.DataFrame
+
+
+_KEYS = {name: FIGURES[name] for name in FIGURE_KEY}
+
+
+class Changes(NamedTuple):
+    """What an action changed."""
+
+    readings: int = 0
+    figures: pl.DataFrame = empty(_KEYS)
+
+
+class Upkeep:
+    """All methods but `__init__` and `load` run inside `log.transaction()`; the worker puts `state` back after a rollback."""
+
+    def __init__(self, log: Log, steps: Steps) -> None:
+        self.log, self.steps = log, steps
+        self.store = Working(log)
+        self._remeter, self._reprice = Remeter(log, steps.meter), Reprice(log, steps.figures)
+        self._stored_for: Any = None  # the configuration whose sources are those of the file
+        self.state: State
+
+    def load(self, configuration: Any) -> None:
+        """Take up the state of the data file under a configuration that was compiled for the meters in it."""
+        meters = self.store.meters()
+        self.state = State(configuration, Dependents(configuration, meters["meter"].to_list()), meters, self.store.clocks())
+
+    def rolled_back(self, state: State) -> None:
+        self.state, self._stored_for = state, None
+        self._remeter.forget()
+
+    def reopened(self) -> None:
+        """The data file was closed and opened again."""
+        self.store, self._stored_for = Working(self.log), None
+        self._remeter.forget()
+        self.load(self.state.configuration)
+
+    # a batch -------------------------------------------------------------------------------------------------------------
+    def add(self, messages: pl.DataFrame, read: Any) -> Changes:
+        """Messages that are in the log for the first time, and what they say (pipeline.Read)."""
+        self.log.append("messages", messages)
+        self.log.count(arrivals.traffic(read.outcomes, messages))
+        self.log.append("rejects", read.rejects)
+        if read.readings.is_empty():
+            return Changes()
+        known = self.store.readings_known(read.readings)
+        came = arrivals.arrivals(read.readings, known)
+        self.log.append("readings", read.readings)
+        named = known.join(
+            came.fresh.filter(pl.col("event").is_not_null()).select("meter", "event").unique(), on=["meter", "event"], how="semi"
+        )
+        before = self.state.meters
+        self._grow(came.fresh)
+        self._clock(came)
+        touched = came.fresh if named.is_empty() else pl.concat([came.fresh, named])
+        return Changes(
+            read.readings.height, self.update(windows.touched(touched.filter(pl.col("kind") != "level")), touched, before)
+        )
+
+    def _grow(self, readings: pl.DataFrame) -> None:
+        """Take note of the meters; a new one may make new sources."""
+        if readings.is_empty():
+            return
+        rows = arrivals.grown(self.state.meters, readings)
+        new = rows.join(self.state.meters, on=["meter", "named_unit"], how="anti", nulls_equal=True)
+        meters = arrivals.replaced(self.state.meters, rows)
+        self.log.replace("meters", rows.select("meter"), rows)
+        self.state = replace(self.state, meters=meters)
+        if new.height:
+            self.configure(self.state.configuration.plant)
+
+    def configure(self, plant: Any) -> None:
+        """Compile for this plant and the meters seen."""
+        was, seen = self.state.configuration, units_seen(self.state.meters)
+        configuration = self.steps.configure(plant, was.catalogue, seen, was)
+        self.state = replace(self.state, configuration=configuration, dependents=Dependents(configuration, sorted(seen)))
+
+    def _clock(self, came: arrivals.Arrivals) -> None:
+        clocks = self.store.clocks_of(came.earlier) if came.earlier else came.clocks.clear()
+        asked = came.clocks.filter(~pl.col("site").is_in(came.earlier))
+        rows = pl.concat([arrivals.moved(self.state.clocks.join(asked, on="site", how="semi"), asked), clocks]).select(
+            CLOCKS.keys()
+        )
+        self.log.replace("clocks", rows.select("site"), rows)
+        self.state = replace(
+            self.state, clocks=pl.concat([self.state.clocks.join(rows, on="site", how="anti"), rows]).sort("site")
+        )
+
+    # whatever changed ----------------------------------------------------------------------------------------------------
+    def update(
+        self, spans: pl.DataFrame, readings: pl.DataFrame, before: pl.DataFrame, also: pl.DataFrame | None = None
+    ) -> pl.DataFrame:
+        """Bring amounts and figures up to date; keys of the figures that changed.
+
+        spans: (meter, start, end) where readings came, went or changed; readings: those rows (for levels); before: METERS as they
+        were; also: further windows (source, start, end).
+        """
+        state = self.state
+        changed = empty({name: AMOUNTS[name] for name in ("meter", "interval_start")})
+        for some in self._slices(spans):
+            changed = pl.concat([changed, self._remeter(some, state.configuration, state.meters)])
+        base = timedelta(microseconds=state.configuration.base_us)
+        dirty = [changed.select("meter", start="interval_start", end=pl.col("interval_start") + base)]
+        dirty.append(self._levels(readings.filter(pl.col("kind") == "level")))
+        wanted = [state.dependents.aligned(pl.concat(dirty).unique()), self._earlier(before), self._other_sources()]
+        merged = windows.merged(pl.concat(wanted if also is None else [*wanted, also]), by="source")
+        if merged.is_empty():
+            return empty(_KEYS)
+        first = state.meters.select("meter", "first_observed_at")
+        return self._reprice(merged, state.configuration, state.dependents, first)
+
+    def _slices(self, spans: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        """Long spans in pieces of a bounded number of readings, in time order."""
+        if spans.is_empty() or spans.select((pl.col("end") - pl.col("start")).max() < timedelta(days=1)).item():
+            if spans.height:
+                yield spans
+            return
+        last = spans.select(pl.col("end").max()).item()
+        begin = spans.select(pl.col("start").min()).item()
+        rows = 0
+        for day, count in self.store.days(spans).iter_rows():
+            rows += count
+            if rows >= _SLICE:
+                yield _cut(spans, begin, day + timedelta(days=1))
+                begin, rows = max(begin, day + timedelta(days=1)), 0
+        yield _cut(spans, begin, max(begin, last))
+
+    def _levels(self, levels: pl.DataFrame) -> pl.DataFrame:
+        """Spans of interval starts that may take a reference level that came or changed."""
+        used = [name for name, sources in self.state.dependents.sources.items() if sources]
+        mine = levels.filter(pl.col("meter").is_in(used))
+        if mine.is_empty():
+            return empty(windows.SPAN)
+        age = timedelta(microseconds=self.state.configuration.plan.max_age_us)
+        spans = windows.merged(mine.select("meter", start="observed_at", end="observed_at"), gap=age)
+        near = self.store.readings_within(spans.with_columns(pl.col("end") + age)).filter(pl.col("kind") == "level")
+        return windows.held(spans, near.select("meter", at="observed_at").unique(), age)
+
+    def _earlier(self, before: pl.DataFrame) -> pl.DataFrame:
+        """Sums expect a meter from its first reading on: where that moved, their coverage did."""
+        state = self.state
+        summing = [source.source for source in state.configuration.plan.sources if "sum(" in source.measured_by.replace(" ", "")]
+        pairs = state.dependents.pairs.filter(pl.col("source").is_in(summing))
+        if pairs.is_empty():
+            return empty(SOURCE_WINDOW)
+        was = before.select("meter", was="first_observed_at")
+        horizon = state.meters["last_observed_at"].max()
+        found = state.meters.join(was, on="meter", how="left").filter(pl.col("meter").is_in(pairs["meter"].implode()))
+        found = found.filter(pl.col("was").is_null() | (pl.col("was") != pl.col("first_observed_at")))
+        other = pl.col("was").fill_null(pl.lit(horizon, dtype=TIME))
+        low, high = pl.min_horizontal("first_observed_at", other), pl.max_horizontal("first_observed_at", other)
+        spans = found.select("meter", start=low, end=high + _TICK)
+        return state.dependents.aligned(spans).filter(pl.col("source").is_in(summing))
+
+    def _other_sources(self) -> pl.DataFrame:
+        """Whole windows of sources that are computed otherwise than what is stored; those that are gone lose their figures."""
+        none = empty(SOURCE_WINDOW)
+        if self.state.configuration is self._stored_for:
+            return none
+        self._stored_for = self.state.configuration
+        now, stored = sources_fingerprints(self.state.configuration.plan), self.store.fact("sources", {})
+        if now == stored:
+            return none
+        self.log.set("sources", now)
+        self.log.remove("figures", "source", [name for name in stored if name not in now])
+        other = [name for name, value in now.items() if stored.get(name) != value]
+        pairs = self.state.dependents.pairs.filter(pl.col("source").is_in(other))
+        extent = self.store.extent(pairs["meter"].unique().to_list())
+        base = timedelta(microseconds=self.state.configuration.base_us)
+        spans = extent.select("meter", "start", end=pl.col("end") + base)
+        found = self.state.dependents.aligned(spans).filter(pl.col("source").is_in(other))
+        figures = self.store.extent_of_figures(other)  # what is stored and may have to go
+        return windows.merged(pl.concat([found, figures.select("source", "start", end=pl.col("end") + base)]), by="source")
+
+    # reading again -------------------------------------------------------------------------------------------------------
+    def reread(self, messages: pl.DataFrame, read: Any, counted: Any = None) -> pl.DataFrame:
+        """Put what messages of the log say now in the place of what they said; the READINGS that came, went or changed.
+
+        counted: OUTCOMES of these messages as they were counted, to be taken off.
+        """
+        places = messages["message"]
+        old, new = self.store.readings_of(places.to_list()), shaped(read.readings, READINGS)
+        rejects = self.store.rejects_of(places.to_list())
+        other = windows.different(old, new, ["message"])
+        if other.height:
+            self.log.remove("readings", "message", other["message"].to_list())
+            self.log.append("readings", new.join(other, on="message", how="semi"))
+        refused = windows.different(rejects, shaped(read.rejects, REJECTS), ["message"])
+        if refused.height:
+            self.log.remove("rejects", "message", refused["message"].to_list())
+            self.log.append("rejects", read.rejects.join(refused, on="message", how="semi"))
+        if counted is not None:
+            less = arrivals.traffic(counted, messages).with_columns(messages=-pl.col("messages"))
+            self.log.count(
+                pl.concat([arrivals.traffic(read.outcomes, messages), less])
+                .group_by("feed", "minute", "outcome")
+                .agg(pl.col("messages").sum(), pl.col("last_message").max(), pl.col("last_received_at").max())
+                .filter(pl.col("messages") != 0)
+            )
+            self.log.write.execute("DELETE FROM traffic WHERE messages <= 0")
+        return pl.concat([old, new]).join(other, on="message", how="semi")
+
+    def settled(self, touched: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
+        """After `reread`: meters, clocks, amounts and figures follow the READINGS that came, went or changed."""
+        names = touched["meter"].unique().to_list()
+        rows = self.store.meters_of(names)
+        self.log.remove("meters", "meter", names)
+        self.log.append("meters", rows)
+        kept = self.state.meters.filter(~pl.col("meter").is_in(names))
+        self.state = replace(self.state, meters=pl.concat([kept, rows]).sort("meter").select(METERS.keys()))
+        clocks = self.store.clocks_of(None)
+        self.log.clear("clocks")
+        self.log.append("clocks", clocks)
+        self.state = replace(self.state, clocks=clocks)
+        self._remeter.forget()
+        gone = sorted(set(names) - set(rows["meter"]))
+        base = timedelta(microseconds=self.state.configuration.base_us)
+        lost = Dependents(self.state.configuration, gone).aligned(self.store.extent(gone).with_columns(pl.col("end") + base))
+        self.log.remove("amounts", "meter", gone)
+        self.log.remove("events", "meter", gone)
+        self.configure(self.state.configuration.plant)
+        return self.update(windows.touched(touched.filter(pl.col("kind") != "level")), touched, before, lost)
+
+
+def _cut(spans: pl.DataFrame, start: datetime, end: datetime) -> pl.DataFrame:
+    inside = spans.filter((pl.col("start") <= end) & (pl.col("end") >= start))
+    return inside.with_columns(
+        start=pl.max_horizontal("start", pl.lit(start, dtype=TIME)), end=pl.min_horizontal("end", pl.lit(end, dtype=TIME))
+    )
+
+
+def units_seen(meters: pl.DataFrame) -> dict[str, str]:
+    """Meter -> unit, as pipeline.configure takes them."""
+    return dict(meters.select("meter", "named_unit").iter_rows())
+
+
+def sources_fingerprints(plan: Any) -> dict[str, str]:
+    """Source -> what decides its figures: expression, factors with their values, contracts, configuration."""
+    rows = plan.segments.join(plan.spans.drop("span"), on="segment").drop("segment")
+    texts = rows.select(
+        "source", text=pl.concat_str([pl.col(name).cast(pl.String).fill_null("~") for name in rows.columns], separator="\x1f")
+    )
+    found = texts.group_by("source").agg(pl.col("text").sort().str.join("\x1e"))
+    expressions = {source.source: source.measured_by for source in plan.sources}
+    factors = dict(found.iter_rows())
+    return {name: _digest(text, factors.get(name, ""), plan.gwp) for name, text in expressions.items()}
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]

@@ -52,10 +52,13 @@ _MICROSECONDS = {"us": 1, "ms": 1000, "s": 10**6, "m": 60 * 10**6, "h": 3600 * 1
 def _duration(value: Any) -> Any:
     if isinstance(value, timedelta):
         return value
-    found = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)\s*(us|ms|s|m|h|d)", value) if isinstance(value, str) else None
+    found = re.fullmatch(r"(\d{1,18}(?:\.\d+)?)\s*(us|ms|s|m|h|d)", value) if isinstance(value, str) else None
     if not found:
         raise refuse(f"{value!r} is no duration", "write a number and us, ms, s, m, h or d, like 15m")
-    return timedelta(microseconds=int(Decimal(found[1]) * _MICROSECONDS[found[2]]))
+    try:
+        return timedelta(microseconds=int(Decimal(found[1]) * _MICROSECONDS[found[2]]))
+    except OverflowError:
+        raise refuse(f"{value!r} is too long", "write a shorter duration, like 400d") from None
 
 
 def duration_text(value: timedelta) -> str:

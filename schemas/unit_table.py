@@ -218,7 +218,7 @@ REFUSED = {
     "cal": "a calorie has kinds: write the energy in kWh or MJ",
     "Mcf": "this is read in two ways: write scf or ft3 and `scale: 1000`",
     "gpm": "a gallon has kinds: write us_gallon/min or imperial_gallon/min",
-    "barg": "gauge pressure depends on the weather: state absolute pressure in bar, kPa or Pa",
+    "barg": "gauge pressure depends on the weather: write absolute pressure, in bar, kPa or Pa",
     "$": "many currencies use this sign: write the code, like USD",
     "¥": "two currencies use this sign: write JPY or CNY",
     "kW/h": "this is neither power nor energy: write kW for power, kWh for energy",

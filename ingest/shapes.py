@@ -6,7 +6,7 @@ so no digit is lost. What does not match goes the slow way (ingest/slots.py), wh
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 import polars as pl
 
@@ -15,7 +15,9 @@ from ingest.decoders.decoder import Document, Leaf
 MAX_LEAVES = 120
 _SPACE = r"[ \t\r\n]*"
 _NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
-_TOKEN = rf'"[^"\\\x00-\x1f]*"|{_NUMBER}|true|false|null'
+_SCALAR = rf"{_NUMBER}|true|false|null"
+_TOKEN = rf'"[^"\\\x00-\x1f]*"|{_SCALAR}'
+_ESCAPED = rf'"(?:[^"\\\x00-\x1f]|\\["n])*"|{_SCALAR}'
 _PLAIN_KEY = re.compile(r'[^"\\\x00-\x1f]*')
 
 
@@ -39,8 +41,10 @@ def placeholders(document: Document) -> tuple[Document, int]:
     return walk(document), count
 
 
-def expression(shape: Document, wanted: Iterable[int]) -> str | None:
+def expression(shape: Document, wanted: Iterable[int], escaped: Container[int] = ()) -> str | None:
     """The expression of a shape with a group for each wanted leaf, in order; None where a key needs escapes.
+
+    An `escaped` leaf may hold \\" and \\n, which the reader has to resolve.
 
     >>> pl.Series(['{"a": 1.50, "b": "x"}', '{"b": "x", "a": 1}']).str.extract(expression({"a": Leaf(0), "b": Leaf(1)}, [0])).to_list()
     ['1.50', None]
@@ -50,7 +54,8 @@ def expression(shape: Document, wanted: Iterable[int]) -> str | None:
 
     def walk(node: Document) -> bool:
         if isinstance(node, Leaf):
-            parts.append(f"({_TOKEN})" if node in groups else f"(?:{_TOKEN})")
+            token = _ESCAPED if node in escaped else _TOKEN
+            parts.append(f"({token})" if node in groups else f"(?:{token})")
             return True
         opening, closing = (r"\{", r"\}") if isinstance(node, dict) else (r"\[", r"\]")
         parts.append(opening + _SPACE)
@@ -71,13 +76,13 @@ def expression(shape: Document, wanted: Iterable[int]) -> str | None:
     return rf"\A{_SPACE}{''.join(parts)}{_SPACE}\z" if walk(shape) else None
 
 
-def read(payloads: pl.Series, shape: Document, wanted: list[int]) -> pl.DataFrame | None:
+def read(payloads: pl.Series, shape: Document, wanted: list[int], escaped: Container[int] = ()) -> pl.DataFrame | None:
     """The wanted leaves of every payload as columns t0, t1 ...; all null where a payload has another shape. None: cannot be done.
 
     >>> read(pl.Series(['{"v": 1.0}', "[]"]), {"v": Leaf(0)}, [0])["t0"].to_list()
     ['1.0', None]
     """
-    pattern = expression(shape, wanted)
+    pattern = expression(shape, wanted, escaped)
     if pattern is None or not wanted:
         return None
     try:

@@ -1,0 +1,69 @@
+"""The demo as a user starts it: a process, real MQTT, figures of all three scopes, and a clean end."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from scopeline.bench.embedded import free_port
+
+pytestmark = pytest.mark.live
+
+SCOPELINE = [sys.executable, "-c", "from scopeline.cli import main; main()"]
+FIRST_FIGURE_WITHIN = 60.0
+
+
+def ask(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*SCOPELINE, *arguments, "--plant", str(folder)], capture_output=True, text=True, timeout=60)
+
+
+def figures(folder: Path, out: Path) -> list[dict]:
+    """Figures of the last days by source, from the running demo; empty while it starts."""
+    today = datetime.now(UTC).date()
+    days = ["--from", str(today - timedelta(days=2)), "--to", str(today + timedelta(days=2))]
+    done = ask(folder, "export", *days, "--interval", "all", "--format", "json", "--out", str(out))
+    return json.loads(out.read_text()) if done.returncode == 0 else []
+
+
+def test_demo_shows_all_scopes_and_stops_cleanly(tmp_path: Path):
+    folder = tmp_path / "demo"
+    options = [
+        "--dir",
+        str(folder),
+        "--port",
+        str(free_port()),
+        "--mqtt-port",
+        str(free_port()),
+        "--no-browser",
+        "--speed",
+        "600",
+    ]
+    begun = time.monotonic()
+    demo = subprocess.Popen([*SCOPELINE, "demo", *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        found: list[dict] = []
+        while time.monotonic() - begun < FIRST_FIGURE_WITHIN and not {1, 2, 3} <= {
+            row["scope"] for row in found if row["co2e_kg"]
+        }:
+            assert demo.poll() is None, demo.stdout and demo.stdout.read()
+            time.sleep(1)
+            found = figures(folder, tmp_path / "figures.json")
+        priced = {row["source"] for row in found if row["co2e_kg"]}
+        assert {1, 2, 3} <= {row["scope"] for row in found if row["co2e_kg"]}, found
+        assert {"gwangyang-electricity", "boiler-house", "mill-electricity", "freight", "waste"} <= priced
+        waiting = json.loads(ask(folder, "quarantine", "list", "--json").stdout or "[]")
+        assert not waiting, waiting
+        demo.send_signal(signal.SIGINT)
+        said, _ = demo.communicate(timeout=40)
+        assert demo.returncode == 0, said
+        assert "Ctrl-C stops it." in said and "Stopped." in said
+        assert "Traceback" not in said and "Traceback" not in (folder / "service.log").read_text()
+        assert figures(folder, tmp_path / "after.json"), "the figures stay when nothing runs"
+    finally:
+        if demo.poll() is None:
+            demo.kill()

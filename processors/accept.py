@@ -106,7 +106,8 @@ def accept(decoded: pl.DataFrame, channels: Channels, window: bool = True) -> Ac
     refused = ruled.select(_refused(window).alias("refused"))["refused"]
     if not refused.any():
         return Accepted(narrowed(ruled, READINGS), shaped(ruled.clear(), REJECTS))
-    rejects = ruled.filter(refused).with_columns(reason=_reason()).with_columns(detail=_detail())
+    rejects = ruled.filter(refused).rechunk()  # polars 2.1 panics in format() over several chunks
+    rejects = rejects.with_columns(reason=_reason()).with_columns(detail=_detail())
     return Accepted(narrowed(ruled.filter(~refused), READINGS), shaped(rejects, REJECTS))
 
 

@@ -35,12 +35,12 @@ def clean(readings: pl.DataFrame, meters: Meters) -> Cleaned:
     spike = fast & fast.shift(-1) & agree & pl.col("side").is_null()
     glitch = (change < 0) & ~net & (across >= big(0)) & pl.col("side").is_null()
     frame = frame.with_columns(_spike=spike.fill_null(False), _glitch=glitch.fill_null(False))
-    out = frame.filter(pl.col("_spike") | pl.col("_glitch")).with_columns(
-        at=pl.col("observed_at"),
-        event=pl.when("_spike").then(pl.lit("spike")).otherwise(pl.lit("glitch")),
-        detail=pl.format("{}, and back: taken out", change_text()),
-    )
+    out = frame.filter(pl.col("_spike") | pl.col("_glitch"))
     if out.is_empty():
         return Cleaned(readings, shaped(out, EVENTS))
+    word = pl.when("_spike").then(pl.lit("spike")).otherwise(pl.lit("glitch"))
+    named = out.rechunk().with_columns(  # polars 2.1 panics in format() over several chunks
+        at="observed_at", event=word, detail=pl.format("{}, and back: taken out", change_text())
+    )
     left = pl.repeat(True, readings.height, eager=True).scatter(out["row"], False)
-    return Cleaned(readings.filter(left), shaped(out, EVENTS))
+    return Cleaned(readings.filter(left), shaped(named, EVENTS))

@@ -13,6 +13,7 @@ from processors.exact import EXACT, HOUR_US, big, guarded
 from processors.meters import IDENTITY, Meters
 from processors.series import edges, narrowed, ordered, ruled
 from schemas.frames import EVENTS, STEPS, empty, shaped
+from schemas.numeric import text
 
 _EVENTS = {
     "rollover": "{}: the counter rolled over",
@@ -58,14 +59,13 @@ def _counters(readings: pl.DataFrame, meters: Meters, peaks: pl.DataFrame | None
     )
     known = known.filter("_known")
     flags = [flag for flag in (*_EVENTS, "unstated") if frame[flag].any()]
-    events = [_events(frame.filter(flag), flag, _EVENTS.get(flag, "")) for flag in flags if flag in _EVENTS]
+    events = [_named(frame.filter(flag), "observed_at", flag, _EVENTS[flag], change_text()) for flag in flags if flag in _EVENTS]
     if "unstated" in flags:
-        lost = frame.filter("unstated")
-        events.append(_events(lost, "swap", "{}: the stated reading of a replacement does not fit, the gap is unknown"))
+        unfit = "{}: the stated reading of a replacement does not fit, the gap is unknown"
+        events.append(_named(frame.filter("unstated"), "observed_at", "swap", unfit, change_text()))
     swapped = frame.filter(pl.col("side") == 1)
-    if swapped.height:
-        named = pl.format("device {} replaced the one before", pl.col("device").fill_null("?"))
-        events.append(shaped(swapped.with_columns(at="observed_at", event=pl.lit("swap"), detail=named), EVENTS))
+    device = pl.col("device").fill_null("?")
+    events.append(_named(swapped, "observed_at", "swap", "device {} replaced the one before", device))
     return Stepped(narrowed(known, STEPS), _joined(events))
 
 
@@ -112,13 +112,9 @@ def _rates(readings: pl.DataFrame, meters: Meters, peaks: pl.DataFrame | None) -
         _known=(pl.col("span_us") > 0) & ~gap,
     ).filter("_known")
     amount = integral(known)
-    late = frame.filter(gap).with_columns(
-        at="observed_at",
-        event=pl.lit("gap"),
-        detail=pl.format("{} s after the reading before, longer than max_gap: unknown", pl.col("span_us") / 1_000_000),
-    )
-    known = known.with_columns(amount_n=amount)
-    return Stepped(narrowed(known, STEPS), shaped(late, EVENTS))
+    seconds = text(pl.col("span_us") / 1_000_000)
+    late = _named(frame.filter(gap), "observed_at", "gap", "{} s after the reading before, longer than max_gap: unknown", seconds)
+    return Stepped(narrowed(known.with_columns(amount_n=amount), STEPS), late)
 
 
 def integral(ramps: pl.DataFrame) -> pl.Series:
@@ -156,15 +152,17 @@ def _amounts(readings: pl.DataFrame, meters: Meters, peaks: pl.DataFrame | None)
     )
     periods = frame.filter("spans")
     before = pl.col("end").cum_max().over("meter").shift(1).over("meter")
-    over = periods.filter((pl.col("start") < before).fill_null(False)).with_columns(
-        at="start", event=pl.lit("overlap"), detail=pl.format("the period from {} to {} overlaps an earlier one", "start", "end")
-    )
-    return Stepped(narrowed(known, STEPS), shaped(over, EVENTS))
+    over = periods.filter((pl.col("start") < before).fill_null(False))
+    instants = (pl.col(name).dt.strftime("%Y-%m-%dT%H:%M:%SZ") for name in ("start", "end"))
+    named = _named(over, "start", "overlap", "the period from {} to {} overlaps an earlier one", *instants)
+    return Stepped(narrowed(known, STEPS), named)
 
 
-def _events(frame: pl.DataFrame, event: str, sentence: str) -> pl.DataFrame:
-    said = pl.format(sentence, change_text())
-    return shaped(frame.with_columns(at="observed_at", event=pl.lit(event), detail=said), EVENTS)
+def _named(frame: pl.DataFrame, at: str, event: str, sentence: str, *words: pl.Expr) -> pl.DataFrame:
+    if frame.is_empty():
+        return empty(EVENTS)
+    frame = frame.rechunk()  # polars 2.1 panics in format() over several chunks
+    return shaped(frame.with_columns(at=at, event=pl.lit(event), detail=pl.format(sentence, *words)), EVENTS)
 
 
 def _joined(events: list[pl.DataFrame]) -> pl.DataFrame:

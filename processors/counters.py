@@ -26,10 +26,8 @@ def series(readings: pl.DataFrame, meters: Meters) -> pl.DataFrame:
     stated = _between(counters, meters.swaps)
     if stated.height:
         swapped = pl.col("meter").cast(pl.String).is_in(stated["meter"].unique().to_list())
-        dtype = counters.schema["meter"]
-        added = stated.select(
-            pl.col("meter").cast(dtype), pl.col("at").alias("observed_at"), "value_n", "side", "device", "feed", "unit"
-        )
+        texts = {name: counters.schema[name] for name in ("meter", "device", "feed", "unit")}
+        added = stated.select(*texts, pl.col("at").alias("observed_at"), "value_n", "side").cast(texts)
         both = pl.concat([counters.filter(swapped).with_columns(side=pl.lit(2, dtype=pl.Int8)), added], how="diagonal")
         both = ordered(both, then=("side",)).with_columns(pl.when(pl.col("side") < 2).then("side").alias("side"))
         counters = pl.concat([counters.filter(~swapped), both], how="diagonal")

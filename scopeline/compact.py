@@ -53,7 +53,7 @@ class Readings:
         return joined.group_by("meter").agg(pl.col("first_observed_at").min()).sort("meter")
 
     def groups(self, limit: int = 1_000_000) -> Iterator[pl.DataFrame]:
-        """READINGS of some whole meters at a time, about `limit` rows; a larger meter comes alone. Text columns are Enum."""
+        """READINGS of some whole meters at a time, about `limit` rows; a larger meter comes alone. Text columns are Enum or Categorical."""
         if not self._chunks:
             return
         sizes = pl.concat([chunk.group_by("series").len() for chunk in self._chunks]).group_by("series").agg(pl.col("len").sum())
@@ -73,6 +73,6 @@ class Readings:
         parts = [chunk.filter(pl.col("series").is_in(chosen.implode())) for chunk in self._chunks]
         together = pl.concat([part for part in parts if len(part)], how="diagonal_relaxed")
         words = self._series.filter(pl.col("series").is_in(chosen.implode()))
-        enums = {name: pl.Enum(sorted(words[name].drop_nulls().unique().to_list())) for name in KEY}
-        words = words.cast(enums)
-        return shaped(together.join(words, on="series", how="left", maintain_order="left"), {**READINGS, **enums})
+        types = {name: pl.Categorical() for name in KEY} | {"meter": pl.Enum(sorted(words["meter"].unique().to_list()))}
+        words = words.cast(types)
+        return shaped(together.join(words, on="series", how="left", maintain_order="left"), {**READINGS, **types})

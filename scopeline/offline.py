@@ -15,7 +15,7 @@ import polars as pl
 
 from ingest.messages_file import parse_messages
 from processors.factors import Catalogue
-from schemas.frames import AMOUNTS, EVENTS, READINGS, TIME, empty
+from schemas.frames import AMOUNTS, EVENTS, READINGS, TIME, empty, shaped
 from schemas.plant import Plant
 from scopeline import pipeline
 from scopeline.compact import Readings
@@ -125,7 +125,7 @@ def load(path: Path, plant: Plant, catalogue: Catalogue) -> Offline:
     return Offline(
         configuration,
         _joined([part.amounts for part in metered], AMOUNTS),
-        _joined([part.levels for part in metered], READINGS),
+        pl.concat([empty(READINGS), *(shaped(part.levels, READINGS) for part in metered)]),
         events,
         collected.first(),
         clocks,

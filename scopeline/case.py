@@ -20,13 +20,13 @@ from schemas.plant import Plant
 from schemas.source import Source
 from scopeline import offline
 from scopeline.catalogue import catalogue
-from scopeline.export import write_frames
 from scopeline.log import Store
 from scopeline.pipeline import Configuration
 from scopeline.plant import load
 from scopeline.service.host import Host
 from scopeline.service.messages import message_lines
 from scopeline.trace import ASIDE, Trace, around, measured_by
+from sinks.files import csv_text
 
 _WIDER = (ASIDE, 50, 2_000)
 _COPIED = ("*.yaml", "*.yml", "*.csv", "feeds", "meters", "sources", "factors")
@@ -79,14 +79,14 @@ def _sets(store: Store, configuration: Configuration, source: Source, trace: Tra
 
 
 def _clock(store: Store, site: str, meters: list[str], trace: Trace) -> set[int]:
-    """A message that moves the site's clock past the interval, as it is: the first of the figure's own meters, else of the site."""
+    """The message of the site's clock, which says that the interval is over; of the figure's own meters where one has it."""
     newest = dict(store.clocks().iter_rows()).get(site)
     if newest is None or not trace.figures or trace.figures[0]["status"] == "provisional":
         return set()
     cursor = store.cursor()
     try:
-        sql = """SELECT message FROM readings WHERE site = ? AND received_at = ? ORDER BY meter NOT IN (SELECT unnest(?)), message
-        LIMIT 1"""
+        sql = """SELECT message FROM readings WHERE site = ? AND received_at = ? ORDER BY meter NOT IN (SELECT unnest(?)),
+        message LIMIT 1"""
         found = cursor.execute(sql, [site, newest.replace(tzinfo=None), meters]).fetchone()
         return {found[0]} if found else set()
     finally:
@@ -133,7 +133,7 @@ def write_case(lines: list[bytes], figures: list[dict[str, Any]], plant_dir: Pat
     if plant is None:
         raise CaseError(f"The plant folder has errors now: {problems[0]}")
     computed = compute(file, plant)
-    write_frames([computed], folder / "expected.csv", "csv")
+    (folder / "expected.csv").write_bytes(csv_text(computed))
     start = datetime.fromisoformat(figures[0]["interval_start"])
     named = [{**f, **{k: datetime.fromisoformat(f[k]) for k in ("interval_start", "interval_end")}} for f in figures]
     if not same(computed, named, figures[0]["source"], start):

@@ -38,7 +38,8 @@ class Trace:
     figures: list[dict[str, Any]]
     """Figure columns of each row, with `formula` (lines), `factor` (with citation) and `gwp_values` beside them."""
     terms: list[dict[str, Any]]
-    """Each meter of the expression: meter, amount, unit, coverage, steps (start, end, amount), readings (before, inside, after)."""
+    """Each meter of the expression: meter, amount, unit, coverage, steps (start, end, amount), readings (place: before, inside,
+    after)."""
     intensity: list[dict[str, Any]]
     """Readings of the reference meter that prices the interval, newest first; empty where an annual factor does."""
     events: list[dict[str, Any]]

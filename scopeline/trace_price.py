@@ -52,7 +52,8 @@ def _gwp(row: dict[str, Any], configuration: Configuration, source: Source) -> d
 def formula(row: dict[str, Any], gwp: dict[str, float]) -> list[str]:
     """The computation of a row, written out.
 
-    >>> row = dict.fromkeys([*SHOWN.values()]) | {"activity": 2.0, "activity_unit": "kWh", "co2_kg": 0.4, "co2e_kg": 0.4, "gwp": "AR6"}
+    >>> row = dict.fromkeys([*SHOWN.values()]) | {"activity": 2.0, "activity_unit": "kWh"}
+    >>> row |= {"co2_kg": 0.4, "co2e_kg": 0.4, "gwp": "AR6"}
     >>> for line in formula(row, {"CO2": 1.0}): print(line)
     co2_kg = 2 kWh x 0.2 kg CO2/kWh = 0.4
     co2e_kg = 0.4 x 1 (CO2) = 0.4   [AR6]

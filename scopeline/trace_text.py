@@ -28,7 +28,8 @@ def text(trace: dict[str, Any]) -> str:
 
 def _lines(trace: dict[str, Any]) -> Iterator[str]:
     source, zone = trace["source"], trace["zone"]
-    yield f"{source['source']} at {source['site']}, {_time(trace['interval_start'], zone)} to {_time(trace['interval_end'], zone)}"
+    start, end = (_time(trace[name], zone) for name in ("interval_start", "interval_end"))
+    yield f"{source['source']} at {source['site']}, {start} to {end}"
     yield f"  {_scope(source)}, measured by {source['measured_by']}"
     for figure in trace["figures"]:
         yield ""

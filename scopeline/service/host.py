@@ -47,7 +47,7 @@ def ask(host: Host, sql: str, parameters: dict[str, Any]) -> pl.DataFrame:
     cursor = host.store.cursor()
     try:
         given = {name: naive(value) if isinstance(value, datetime) else value for name, value in parameters.items()}
-        found = pl.from_arrow(cursor.execute(sql, given).to_arrow_table())
+        found = pl.from_arrow(cursor.sql(sql, params=given).to_arrow_table())
     finally:
         cursor.close()
     assert isinstance(found, pl.DataFrame)

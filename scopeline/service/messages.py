@@ -9,8 +9,8 @@ import orjson
 import polars as pl
 
 from processors import collapse
+from processors.output import numbers
 from schemas import units
-from schemas.numeric import N
 from scopeline.query import rfc3339
 from scopeline.service.host import Host
 
@@ -33,12 +33,14 @@ def base_unit(unit: str | None) -> str | None:
 def in_units(frame: pl.DataFrame, exact: str, shown: str) -> pl.DataFrame:
     """Exact integers as numbers of base units, and the stated unit replaced by the base unit."""
     names = {unit: base_unit(unit) for unit in frame["unit"].unique().to_list()}
-    number = (pl.col(exact).cast(pl.Float64) / N).alias(shown)
-    return frame.with_columns(number, unit=pl.col("unit").replace_strict(names, return_dtype=pl.String))
+    return frame.with_columns(numbers(frame[exact]).alias(shown), unit=pl.col("unit").replace_strict(names, return_dtype=pl.String))
+
+
+METER = (*("meter", "site", "feed", "kind", "unit"), *("first_observed_at", "last_observed_at", "last_value", "last_received_at"))
 
 
 def meters(host: Host) -> pl.DataFrame:
-    return in_units(host.store.meters(), "last_value_n", "last_value").drop("last_value_n")
+    return in_units(host.store.meters(), "last_value_n", "last_value").select(METER)
 
 
 def meter(host: Host, meter: str) -> dict[str, Any]:

@@ -137,7 +137,7 @@ def test_a_browser_gets_a_session_that_ends_with_the_token(tokens):
     cookie = answer.headers["set-cookie"]
     assert "HttpOnly" in cookie and "SameSite=Strict" in cookie and text not in cookie
     assert there.get("/who").json()["user"] == "ann"
-    with there.websocket_connect("/ws") as socket:
+    with there.websocket_connect("ws://plant.example/ws") as socket:
         assert socket.receive_text() == "ann"
     tokens.revoke("ann")
     assert there.get("/who").status_code == 401
@@ -160,9 +160,12 @@ def test_a_name_that_is_re_pointed_here_is_refused(tokens):
 def test_pages_of_other_sites_change_nothing_and_open_no_socket(tokens, headers):
     here = client(application(tokens))
     assert here.post("/who", headers=headers).status_code == 403
-    with pytest.raises(WebSocketDisconnect), here.websocket_connect("/ws", headers=headers):
+    with pytest.raises(WebSocketDisconnect), here.websocket_connect("ws://localhost:8090/ws", headers=headers):
         pass
-    assert here.post("/who", headers={"origin": "http://localhost:8090"}).status_code == 200
+    own = {"origin": "http://localhost:8090"}
+    assert here.post("/who", headers=own).status_code == 200
+    with here.websocket_connect("ws://localhost:8090/ws", headers=own) as socket:
+        assert socket.receive_text() == "localhost"
 
 
 def test_guessing_is_slowed_down_by_address(tokens):

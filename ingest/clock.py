@@ -42,8 +42,8 @@ def _relative(frame: pl.DataFrame, utc: pl.Series) -> pl.Series:
 def _localised(frame: pl.DataFrame) -> pl.Series:
     """`at`, filled from `local` in `zone`.
 
-    Where a zone knows one instant for a local time, polars finds it; the rest (repeated and skipped hours) are few and are decided
-    by _fold with the whole series of their payload in sight.
+    Where a zone knows one instant for a local time, polars finds it; the rest (repeated and skipped hours) are few and are
+    decided by _fold with the whole series of their payload in sight.
     """
     at = frame["at"]
     for zone in sorted(frame["zone"].unique().drop_nulls().to_list()):
@@ -72,9 +72,9 @@ def _localised(frame: pl.DataFrame) -> pl.Series:
 def _fold(series: list[tuple[int, int, str, bool, int]]) -> dict[int, int]:
     """Decide the repeated and skipped times of one meter in one payload: place -> instant.
 
-    `series`: (place, local time, zone, odd, arrival) in payload order. Where the payload goes through the hour twice (in time order a
-    stamp is not after its predecessor), the first pass is the earlier, the second the later instant. Else each is the later instant
-    that is not after the arrival; the earlier if both are.
+    `series`: (place, local time, zone, odd, arrival) in payload order. Where the payload goes through the hour twice (in time
+    order a stamp is not after its predecessor), the first pass is the earlier, the second the later instant. Else each is the
+    later instant that is not after the arrival; the earlier if both are.
 
     >>> two = timestamps.instant("2023-10-29T02:30Z", "UTC")
     >>> at = _fold([(0, two, "Europe/Berlin", True, 2 * two), (1, two, "Europe/Berlin", True, 2 * two)])

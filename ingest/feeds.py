@@ -35,11 +35,11 @@ def compile(plant: Plant) -> Feeds:
 
     >>> from schemas.plant import Plant, PlantFile, Site
     >>> plant = Plant(settings=PlantFile(organisation="o", sites=(Site(site="s", timezone="UTC"),)),
-    ...               feeds=(Feed(feed="f", topic="s/#/x", decoder="json"),))
+    ...               feeds=(Feed(feed="f", topic="s/#/x", site="s", decoder="json"),))
     >>> compile(plant)
     Traceback (most recent call last):
-    ingest.feeds.FeedError: feed f: topic: '#' must be the last level: write 's/#'
-    feed f: channels: decoder json gives no channels by itself: name them with value: paths
+    ingest.feeds.FeedError: feed f: channels: decoder json gives no channels by itself: name them with value: paths
+    feed f: topic: '#' must be the last level: write 's/#'
     """
     ready, faults = _all(plant)
     if faults:
@@ -197,7 +197,7 @@ class _Reader:
             if self.names[-1] != "plain":
                 self.fault("channels", f"decoder {self.names[-1]} gives no channels by itself: name them with value: paths")
                 return []
-            declared = (Channel(channel="value"),)
+            declared = (Channel.model_validate({"channel": "value"}),)
         return [self.channel(f"channels[{place}]", one, own) for place, one in enumerate(declared)]
 
     def channel(self, key: str, one: Channel, own: Decoder) -> ReadyChannel:

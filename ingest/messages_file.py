@@ -37,7 +37,7 @@ def parse_messages(data: bytes, first: int = 1) -> Parsed:
 
     >>> found = parse_messages(b'{"topic": "a/b", "payload": "1", "received_at": "2026-01-01T00:00:00Z"}\\n{"topic": "a/b"}\\n')
     >>> found.messages["topic"].to_list(), found.rejects["detail"].to_list()
-    (['a/b'], ['line 2: payload is missing: write payload or payload_base64'])
+    (['a/b'], ['line 2: received_at is missing: write it like 2026-01-01T00:00:00Z'])
     """
     lines = _split(data).with_row_index("line", offset=first).with_columns(pl.col("line").cast(pl.Int64))
     frames: list[pl.DataFrame] = []

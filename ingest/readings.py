@@ -59,7 +59,7 @@ def readings(
     if not bad.any():
         return shaped(frame.drop("value").rename({"number": "value"}), DECODED), pl.DataFrame(schema=REJECTS)
     good = frame.filter(~bad).drop("value").rename({"number": "value"})
-    return shaped(good, DECODED), _rejects(frame.filter(bad))
+    return shaped(good, DECODED), _rejects(frame.filter(bad).rechunk())
 
 
 def _names(wanted: pl.DataFrame, specs: list[Spec], routes: list[tuple[Any, ...]], feeds: Feeds) -> pl.DataFrame:
@@ -100,13 +100,17 @@ def _times(frame: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
         if missing.any() or names["format"].null_count():
             arrival = (missing & ~frame["stamped"]) | frame["format"].is_null()
             at = frame["received_at"].zip_with(arrival, at)
-    reason = pl.when(pl.col("reason").is_not_null()).then("reason")
-    unnamed = names["unlisted"].null_count() < names.height
-    if unnamed:
-        reason = reason.when(pl.col("unlisted").is_not_null()).then(pl.lit("unlisted"))
     frame = frame.with_columns(at.alias("observed_at"))
-    if at.null_count() or unnamed:
-        frame = frame.with_columns(reason.when(pl.col("observed_at").is_null()).then(pl.lit("no_time")).alias("reason"))
+    if at.null_count() or names["unlisted"].null_count() < names.height:
+        frame = frame.with_columns(
+            pl.when(pl.col("reason").is_not_null())
+            .then("reason")
+            .when(pl.col("unlisted").is_not_null())
+            .then(pl.lit("unlisted"))
+            .when(pl.col("observed_at").is_null())
+            .then(pl.lit("no_time"))
+            .alias("reason")
+        )
     length = pl.duration(microseconds=pl.col("period_us"))
     whole = pl.when(pl.col("period_us").is_not_null())
     if names["period_us"].null_count() < names.height:

@@ -1,8 +1,8 @@
 """The fast path: payloads of one shape are read by one anchored expression for the whole batch.
 
-A shape is a JSON document without its scalars: keys, order, nesting, lengths. From a sample payload the expression of its shape is
-built; it matches only payloads that are valid JSON of that shape with plain strings, and hands out each scalar as it is written,
-so no digit is lost. What does not match goes the slow way (ingest/slots.py), which is the definition.
+A shape is a JSON document without its scalars: keys, order, nesting, lengths. From a sample payload the expression of its shape
+is built; it matches only payloads that are valid JSON of that shape with plain strings, and hands out each scalar as it is
+written, so no digit is lost. What does not match goes the slow way (ingest/slots.py), which is the definition.
 """
 
 import re
@@ -46,7 +46,8 @@ def expression(shape: Document, wanted: Iterable[int], escaped: Container[int] =
 
     An `escaped` leaf may hold \\" and \\n, which the reader has to resolve.
 
-    >>> pl.Series(['{"a": 1.50, "b": "x"}', '{"b": "x", "a": 1}']).str.extract(expression({"a": Leaf(0), "b": Leaf(1)}, [0])).to_list()
+    >>> pattern = expression({"a": Leaf(0), "b": Leaf(1)}, [0])
+    >>> pl.Series(['{"a": 1.50, "b": "x"}', '{"b": "x", "a": 1}']).str.extract(pattern).to_list()
     ['1.50', None]
     """
     groups = set(wanted)

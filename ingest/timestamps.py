@@ -1,12 +1,12 @@
 """Time stamps of payloads as instants: formats, zones, repeated and skipped hours.
 
-Formats: `iso8601`, `epoch_s`, `epoch_ms`, `epoch_us`, `epoch_ns`, or a strptime pattern of the directives in DIRECTIVES; two more
-serve decoders: `senml` (seconds; below 2**28 they count from the arrival, RFC 8428 section 4.5.3) and `iso8601_or_ms`. Instants are
-floored to microseconds, and lie within the years 1 to 9999.
+Formats: `iso8601`, `epoch_s`, `epoch_ms`, `epoch_us`, `epoch_ns`, or a strptime pattern of the directives in DIRECTIVES; two
+more serve decoders: `senml` (seconds; below 2**28 they count from the arrival, RFC 8428 section 4.5.3) and `iso8601_or_ms`.
+Instants are floored to microseconds, and lie within the years 1 to 9999.
 """
 
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple
@@ -20,7 +20,8 @@ EPOCHS = {"epoch_s": 1_000_000_000, "epoch_ms": 1_000_000, "epoch_us": 1000, "ep
 """Nanoseconds of one unit of a numeric stamp."""
 SENML_RELATIVE = 2**28
 
-_MONTHS = {m: f"{n:02d}" for n, m in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
+_MONTH_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTHS = {m: f"{n:02d}" for n, m in enumerate(_MONTH_NAMES, 1)}
 DIRECTIVES = {
     "Y": "(?P<Y>[0-9]{4})",
     "y": "(?P<y>[0-9]{2})",
@@ -128,7 +129,7 @@ def _blank(length: int) -> pl.Series:
 
 
 def _put(into: pl.Series, where: pl.Series, values: pl.Series) -> pl.Series:
-    return into.scatter(where.arg_true(), values) if len(values) else into
+    return into.clone().scatter(where.arg_true(), values) if len(values) else into  # scatter writes in place
 
 
 def _either(stamps: pl.Series) -> Parsed:
@@ -224,17 +225,18 @@ def instant(text: str, zone: str) -> int | None:
     return utc
 
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _localised(local_us: int, zone: ZoneInfo, fold: int) -> int:
     local = (_EPOCH + timedelta(microseconds=local_us)).replace(tzinfo=zone, fold=fold)
-    return (local.astimezone(timezone.utc) - _EPOCH) // MICROSECOND
+    return (local.astimezone(UTC) - _EPOCH) // MICROSECOND
 
 
 def fold_choices(local_us: int, zone: str) -> tuple[int, int]:
-    """The earlier and the later instant of a local time; equal where it is no repeated one. A skipped time takes the offset before the
-    change (PEP 495: fold 0), and is one instant.
+    """The earlier and the later instant of a local time; equal where it is no repeated one.
+
+    A skipped time takes the offset before the change (PEP 495: fold 0), and is one instant.
 
     >>> later = fold_choices(instant("2023-10-29T02:30Z", "UTC"), "Europe/Berlin")
     >>> (later[1] - later[0]) // 60_000_000

@@ -7,7 +7,6 @@ Source: shelly-api-docs.shelly.cloud (gen1 MQTT; gen2 components Switch, EM, EMD
 """
 
 import re
-from typing import Any
 
 from ingest.decoders import plain
 from ingest.decoders.decoder import Decoder, Document, Field, Leaf, Token

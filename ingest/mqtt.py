@@ -5,7 +5,6 @@ paho with manual acknowledgement. Subscriptions ask for QoS 1 at most: paho conf
 
 import hashlib
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -29,15 +28,6 @@ class Received(NamedTuple):
     received_us: int
     retained: bool
     receipt: Receipt | None  # None: QoS 0, nobody waits
-
-
-def subscription(topic: str) -> str:
-    """A feed's topic as a filter to subscribe to.
-
-    >>> subscription("acme/{site}/press/{device}/SENSOR"), subscription("stat/#")
-    ('acme/+/press/+/SENSOR', 'stat/#')
-    """
-    return re.sub(r"\{[^{}/]*\}", "+", topic)
 
 
 def client_id(*parts: str) -> str:

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, Protocol
 
 import polars as pl
 
-from schemas.frames import AMOUNTS, FIGURE_KEY, FIGURES, READINGS, REJECTS, TIME, empty, shaped
+from schemas.frames import AMOUNTS, FIGURE_KEY, FIGURES, OUTCOMES, READINGS, REJECTS, TIME, empty, shaped
+from schemas.plant import Plant
 from scopeline import arrivals, windows
 from scopeline.log import Log, Working
 from scopeline.log.tables import CLOCKS, METERS
@@ -81,6 +82,7 @@ class Upkeep:
     def add(self, messages: pl.DataFrame, read: Any) -> Changes:
         """Messages that are in the log for the first time, and what they say (pipeline.Read)."""
         self.log.append("messages", messages)
+        self.log.append("outcomes", read.outcomes)
         self.log.count(arrivals.traffic(read.outcomes, messages))
         self.log.append("rejects", read.rejects)
         if read.readings.is_empty():
@@ -111,7 +113,7 @@ class Upkeep:
         if new.height:
             self.configure(self.state.configuration.plant)
 
-    def configure(self, plant: Any) -> None:
+    def configure(self, plant: Plant) -> None:
         """Compile for this plant and the meters seen."""
         was, seen = self.state.configuration, units_seen(self.state.meters)
         configuration = self.steps.configure(plant, was.catalogue, seen, was)
@@ -130,12 +132,12 @@ class Upkeep:
 
     # whatever changed ----------------------------------------------------------------------------------------------------
     def update(
-        self, spans: pl.DataFrame, readings: pl.DataFrame, before: pl.DataFrame, also: pl.DataFrame | None = None
+        self, spans: pl.DataFrame, levels: pl.DataFrame, before: pl.DataFrame, also: pl.DataFrame | None = None
     ) -> pl.DataFrame:
         """Bring amounts and figures up to date; keys of the figures that changed.
 
-        spans: (meter, start, end) where readings came, went or changed; readings: those rows (for levels); before: METERS as they
-        were; also: further windows (source, start, end).
+        spans: (meter, start, end) where readings came, went or changed; levels: (meter, at) of levels that did; before: METERS as
+        they were; also: further windows (source, start, end).
         """
         state = self.state
         changed = empty({name: AMOUNTS[name] for name in ("meter", "interval_start")})
@@ -143,7 +145,7 @@ class Upkeep:
             changed = pl.concat([changed, self._remeter(some, state.configuration, state.meters)])
         base = timedelta(microseconds=state.configuration.base_us)
         dirty = [changed.select("meter", start="interval_start", end=pl.col("interval_start") + base)]
-        dirty.append(self._levels(readings.filter(pl.col("kind") == "level")))
+        dirty.append(self._levels(levels))
         wanted = [state.dependents.aligned(pl.concat(dirty).unique()), self._earlier(before), self._other_sources()]
         merged = windows.merged(pl.concat(wanted if also is None else [*wanted, also]), by="source")
         if merged.is_empty():
@@ -174,7 +176,7 @@ class Upkeep:
         if mine.is_empty():
             return empty(windows.SPAN)
         age = timedelta(microseconds=self.state.configuration.plan.max_age_us)
-        spans = windows.merged(mine.select("meter", start="observed_at", end="observed_at"), gap=age)
+        spans = windows.merged(mine.select("meter", start="at", end="at"), gap=age)
         near = self.store.readings_within(spans.with_columns(pl.col("end") + age)).filter(pl.col("kind") == "level")
         return windows.held(spans, near.select("meter", at="observed_at").unique(), age)
 
@@ -215,45 +217,40 @@ class Upkeep:
         return windows.merged(pl.concat([found, figures.select("source", "start", end=pl.col("end") + base)]), by="source")
 
     # reading again -------------------------------------------------------------------------------------------------------
-    def reread(self, messages: pl.DataFrame, read: Any, counted: Any = None) -> pl.DataFrame:
-        """Put what messages of the log say now in the place of what they said; the READINGS that came, went or changed.
+    def reread(self, messages: pl.DataFrame, read: Any) -> pl.DataFrame:
+        """Put what messages of the log say now in the place of what they said; the READINGS that came, went or changed."""
+        places = messages["message"].to_list()
+        old = self.store.readings_of(places)
+        other = self._exchange("readings", old, shaped(read.readings, READINGS))
+        self._exchange("rejects", self.store.rejects_of(places), shaped(read.rejects, REJECTS))
+        outcomes = self.store.outcomes_of(places)
+        told = self._exchange("outcomes", outcomes, shaped(read.outcomes, OUTCOMES))
+        counted = outcomes.join(told, on="message", how="semi")
+        self.log.count(arrivals.traffic(counted, messages).with_columns(messages=-pl.col("messages")))
+        self.log.count(arrivals.traffic(shaped(read.outcomes, OUTCOMES).join(told, on="message", how="semi"), messages))
+        self.log.write.execute("DELETE FROM traffic WHERE messages <= 0")
+        return pl.concat([old, shaped(read.readings, READINGS)]).join(other, on="message", how="semi")
 
-        counted: OUTCOMES of these messages as they were counted, to be taken off.
-        """
-        places = messages["message"]
-        old, new = self.store.readings_of(places.to_list()), shaped(read.readings, READINGS)
-        rejects = self.store.rejects_of(places.to_list())
+    def _exchange(self, table: str, old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
+        """Replace the rows of messages where they differ; these messages."""
         other = windows.different(old, new, ["message"])
-        if other.height:
-            self.log.remove("readings", "message", other["message"].to_list())
-            self.log.append("readings", new.join(other, on="message", how="semi"))
-        refused = windows.different(rejects, shaped(read.rejects, REJECTS), ["message"])
-        if refused.height:
-            self.log.remove("rejects", "message", refused["message"].to_list())
-            self.log.append("rejects", read.rejects.join(refused, on="message", how="semi"))
-        if counted is not None:
-            less = arrivals.traffic(counted, messages).with_columns(messages=-pl.col("messages"))
-            self.log.count(
-                pl.concat([arrivals.traffic(read.outcomes, messages), less])
-                .group_by("feed", "minute", "outcome")
-                .agg(pl.col("messages").sum(), pl.col("last_message").max(), pl.col("last_received_at").max())
-                .filter(pl.col("messages") != 0)
-            )
-            self.log.write.execute("DELETE FROM traffic WHERE messages <= 0")
-        return pl.concat([old, new]).join(other, on="message", how="semi")
+        self.log.replace(table, other, new.join(other, on="message", how="semi"))
+        return other
 
-    def settled(self, touched: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
-        """After `reread`: meters, clocks, amounts and figures follow the READINGS that came, went or changed."""
-        names = touched["meter"].unique().to_list()
+    def settled(self, names: list[str], spans: pl.DataFrame, levels: pl.DataFrame, also: pl.DataFrame) -> pl.DataFrame:
+        """After `reread` or an edit: meters, clocks, amounts and figures follow; keys of the figures that changed.
+
+        names: meters whose readings came, went or changed; spans, levels: where (see `update`); also: further source windows.
+        """
+        before = self.state.meters
         rows = self.store.meters_of(names)
         self.log.remove("meters", "meter", names)
         self.log.append("meters", rows)
-        kept = self.state.meters.filter(~pl.col("meter").is_in(names))
-        self.state = replace(self.state, meters=pl.concat([kept, rows]).sort("meter").select(METERS.keys()))
+        kept = before.filter(~pl.col("meter").is_in(names))
         clocks = self.store.clocks_of(None)
         self.log.clear("clocks")
         self.log.append("clocks", clocks)
-        self.state = replace(self.state, clocks=clocks)
+        self.state = replace(self.state, meters=pl.concat([kept, rows]).sort("meter").select(METERS.keys()), clocks=clocks)
         self._remeter.forget()
         gone = sorted(set(names) - set(rows["meter"]))
         base = timedelta(microseconds=self.state.configuration.base_us)
@@ -261,7 +258,14 @@ class Upkeep:
         self.log.remove("amounts", "meter", gone)
         self.log.remove("events", "meter", gone)
         self.configure(self.state.configuration.plant)
-        return self.update(windows.touched(touched.filter(pl.col("kind") != "level")), touched, before, lost)
+        return self.update(spans, levels, before, pl.concat([lost, also]))
+
+
+def touching(readings: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Where READINGS that came, went or changed touch: spans (meter, start, end), and levels (meter, at)."""
+    level = pl.col("kind") == "level"
+    levels = readings.filter(level).select(pl.col("meter").cast(pl.String), at="observed_at").unique()
+    return windows.touched(readings.filter(~level)), levels
 
 
 def _cut(spans: pl.DataFrame, start: datetime, end: datetime) -> pl.DataFrame:

@@ -138,7 +138,7 @@ class Store:
     ) -> pl.DataFrame:
         """EVENTS (swap, spike, reset ...) with `at` in [start, end)."""
         where, parameters = condition([("meter", meters)], [("at", start, end)])
-        return self._rows(EVENTS, f"FROM events WHERE {where} ORDER BY at, meter, event", parameters)
+        return self._rows(EVENTS, f'FROM events WHERE {where} ORDER BY "at", meter, event', parameters)
 
     def amounts(self, meters: Sequence[str], start: datetime, end: datetime) -> pl.DataFrame:
         """AMOUNTS of meters with interval_start in [start, end)."""

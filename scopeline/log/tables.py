@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from schemas.frames import AMOUNTS, EVENTS, FIGURES, MESSAGES, READINGS, REJECTS
+from schemas.frames import AMOUNTS, EVENTS, FIGURES, MESSAGES, OUTCOMES, READINGS, REJECTS
 
 FORMAT = 1
 """Raised when an older Scopeline could no longer read the file."""
@@ -58,6 +58,7 @@ CLOCKS: Schema = {"site": pl.String, "newest": pl.Datetime("us", "UTC")}
 
 TABLES: dict[str, Schema] = {
     "messages": MESSAGES,
+    "outcomes": OUTCOMES,
     "readings": READINGS,
     "rejects": REJECTS,
     "events": EVENTS,

@@ -20,7 +20,7 @@ from schemas.plant import Plant
 from scopeline import pipeline
 from scopeline.compact import Readings
 
-_BLOCK = 32 * 2**20
+_BLOCK = 8 * 2**20
 _WINDOW_ROWS = 500_000
 
 

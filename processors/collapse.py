@@ -60,14 +60,19 @@ def _choose(several: pl.DataFrame, payloads: Payloads) -> pl.DataFrame:
     tied = left["_key"].is_duplicated()
     if not tied.any():
         return left
-    ties = left.filter(tied)
+    open_keys = left.filter(tied)["_key"].unique()
+    ties = latest.filter(pl.col("_key").is_in(open_keys.implode()))
     torn = ties.filter(pl.col("message").n_unique().over("_key") > 1)
     asked = payloads(torn["message"].unique().sort().to_list()) if torn.height else _NONE
     said = asked.select(pl.col("message").cast(pl.Int64), "topic", pl.col("payload").cast(pl.Binary)).unique("message")
     ties = ties.join(said, on="message", how="left")
     # what is equal even in topic, payload and index comes from one text, so that the last columns never decide about a value
-    order = ["_key", "topic", "payload", "index", "value_n", "observed_at", "quality", "unit", "device"]
-    won = ties.sort(order, nulls_last=False).unique("_key", keep="last", maintain_order=True).drop("topic", "payload")
+    order = ["_key", "topic", "payload", "index", "value_n", "observed_at", "quality", "unit", "device", "message"]
+    won = (
+        ties.sort(order, descending=[name == "message" for name in order], nulls_last=False)
+        .unique("_key", keep="last", maintain_order=True)
+        .drop("topic", "payload")
+    )
     return pl.concat([left.filter(~tied), won])
 
 

@@ -185,7 +185,7 @@ def _linear(node: Node, text: str) -> tuple[_Linear, Fraction | None]:
 
 def _constant(node: Number, text: str) -> Fraction:
     found = unit(node.unit)
-    if found.offset:
+    if found.dimension == "temperature":
         raise ExpressionProblem(
             f"{text!r}: {node.unit} has no natural zero and cannot be a factor: use a difference or another unit"
         )

@@ -23,7 +23,11 @@ def intensity(frame: pl.DataFrame, levels: pl.DataFrame, base_us: int) -> pl.Dat
     `annual` (only where none holds). `live_share` is the part of the intensity that is the row's, in 1e-18.
     """
     known = levels.select(
-        live="meter", at="observed_at", value="value_n", came="received_at", doubtful=pl.col("quality") != "good"
+        live=pl.col("meter").cast(pl.String),
+        at="observed_at",
+        value="value_n",
+        came="received_at",
+        doubtful=pl.col("quality") != "good",
     ).sort("at", "live")
     rows = frame.with_row_index("row").filter(pl.col("live").is_not_null()).sort("interval_start")
     rows = rows.join_asof(known, left_on="interval_start", right_on="at", by="live", check_sortedness=False, coalesce=False)

@@ -9,6 +9,7 @@ import polars as pl
 
 from processors.periods import CLOCK, periods
 from processors.plan import Plan
+from schemas.frames import TIME
 
 LINE = ("source", "component", "scope", "category", "basis")
 """What a figure belongs to, whatever its interval."""
@@ -35,15 +36,20 @@ class Request:
 
 @dataclass(frozen=True)
 class Layout:
+    """The rows of a request, by number: a line is what a figure belongs to, a `who` a source with the calendar it counts by."""
+
     request: Request
     lines: pl.DataFrame
-    """A line a row: LINE, site, zone, calendar, tags, `mixed` (its group spans zones), `expected` (also shown when silent)."""
+    """LINE, line, who, calendar, window_start, window_end."""
     members: pl.DataFrame
-    """A line and a row of the output that it adds to: LINE, grouping columns, `out` (its basis), `adds` (kg and activity)."""
+    """line, who, group, site, expected (shown when silent), adds (kg and activity): which rows a line adds to."""
+    groups: pl.DataFrame
+    """group, the grouping columns, basis, mixed (of several zones)."""
+    who: pl.DataFrame
+    """who, source, site, calendar, active_from, active_to, window_start, window_end."""
     calendar: pl.DataFrame
-    """calendar, period, start, end, `order` (sorts periods), `done` (the instant from which no zone adds to the period)."""
-    windows: pl.DataFrame
-    """site, window_start, window_end."""
+    """number, common (the same for periods of one name), calendar, period, start, end, order (sorts the rows), done (the instant
+    from which nothing adds to the period)."""
 
 
 def layout(plan: Plan, request: Request) -> Layout:
@@ -51,17 +57,27 @@ def layout(plan: Plan, request: Request) -> Layout:
     if request.interval not in INTERVALS:
         raise ValueError(f"interval {request.interval!r} is not known: use one of {', '.join(INTERVALS)}")
     rows = [(site, *window) for site, window in sorted(request.windows.items()) if window[0] < window[1]]
-    ranges: Any = {"site": pl.String, "window_start": pl.Datetime("us", "UTC"), "window_end": pl.Datetime("us", "UTC")}
+    ranges: Any = {"site": pl.String, "window_start": TIME, "window_end": TIME}
     windows = pl.DataFrame(rows, schema=ranges, orient="row")
     facts = plan.table.select("source", "site", "zone", "active_from", "active_to").join(plan.tagged, on="source")
-    lines = plan.lines.join(facts, on="source").join(windows, on="site").filter(_wanted(request))
-    group = list(request.group_by)
-    fixed = [name for name in group if name != "component"]
+    lines = plan.lines.join(facts, on="source").join(windows, on="site").filter(_wanted(request)).sort(LINE, nulls_last=True)
+    fixed = [name for name in request.group_by if name != "component"]
     lines = _over(lines, fixed, (pl.col("zone").n_unique() > 1).alias("mixed"))
     local = pl.col("site") if request.interval == "all" else pl.col("zone")
     common = pl.col("mixed") if request.interval in CLOCK else pl.lit(False)
-    lines = lines.with_columns(calendar=pl.when(common).then(pl.lit("UTC")).otherwise(local))
-    return Layout(request, lines, _members(lines, group), _calendar(lines, request.interval), windows)
+    lines = lines.with_columns(calendar=pl.when(common).then(pl.lit("UTC")).otherwise(local)).with_row_index("line")
+    each = ["source", "site", "calendar", "active_from", "active_to", "window_start", "window_end"]
+    who = lines.select(each).unique(maintain_order=True).with_row_index("who")
+    lines = lines.join(who.select("who", "source", "calendar"), on=["source", "calendar"], maintain_order="left")
+    members, groups = _members(lines, list(request.group_by))
+    return Layout(
+        request,
+        lines.select(*LINE, "line", "who", "calendar", "window_start", "window_end"),
+        members,
+        groups,
+        who,
+        _calendar(lines, request.interval),
+    )
 
 
 def _wanted(request: Request) -> pl.Expr:
@@ -75,33 +91,38 @@ def _wanted(request: Request) -> pl.Expr:
 
 def _over(lines: pl.DataFrame, group: list[str], fact: pl.Expr) -> pl.DataFrame:
     """A fact of each group, beside its lines; without grouping columns all lines are one group."""
-    if not group:
-        return lines.with_columns(lines.select(fact).to_series().new_from_index(0, len(lines)) if len(lines) else fact)
-    return lines.join(lines.group_by(group).agg(fact), on=group, nulls_equal=True, maintain_order="left")
+    whole = lines.with_columns(pl.lit(0).alias("whole"))
+    keys = group or ["whole"]
+    return whole.join(whole.group_by(keys).agg(fact), on=keys, nulls_equal=True, maintain_order="left").drop("whole")
 
 
-def _members(lines: pl.DataFrame, group: list[str]) -> pl.DataFrame:
+def _members(lines: pl.DataFrame, group: list[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Where a group holds scope 2 there is a row a basis, with the basis-less figures in each; else one row, basis empty.
 
     In a group with scopes, what is outside them (categories outside_scopes, removal, energy_only) adds no activity and no kg
     but biogenic CO2 and gases outside the Kyoto Protocol, which are apart anyway.
     """
     bases = pl.col("basis").filter(pl.col("basis") != "").unique().sort().alias("bases")
-    lines = _over(_over(lines, group, bases.implode()), group, pl.col("scope").is_not_null().any().alias("scoped"))
+    lines = _over(_over(lines, group, bases), group, pl.col("scope").is_not_null().any().alias("scoped"))
     own = pl.when(pl.col("basis") != "").then(pl.concat_list("basis")).when(pl.col("bases").list.len() > 0).then("bases")
-    members = lines.with_columns(out=own.otherwise(pl.concat_list(pl.lit("")))).explode("out")
+    lines = lines.with_columns(row_basis=own.otherwise(pl.concat_list(pl.lit("")))).explode("row_basis")
+    key = [*group, "row_basis"]
+    groups = lines.group_by(key).agg(pl.col("mixed").any()).sort(key, nulls_last=True).with_row_index("group")
+    members = lines.join(groups.select("group", *key), on=key, nulls_equal=True)
     adds = pl.col("scope").is_not_null() | ~pl.col("scoped")
-    facts = ["site", "zone", "calendar", "mixed", "expected", "active_from", "active_to", "out"]
-    return members.select(*dict.fromkeys([*LINE, *group, *facts]), adds=adds)
+    members = members.select("line", "who", "group", "site", "expected", adds=adds)
+    return members, groups.select("group", *group, "mixed", basis="row_basis")
 
 
 def _calendar(lines: pl.DataFrame, interval: str) -> pl.DataFrame:
-    parts = []
+    schema: Any = {"calendar": pl.String, "period": pl.String, "start": TIME, "end": TIME}
+    parts = [pl.DataFrame(schema=schema)]
     ranges = lines.group_by("calendar").agg(pl.col("zone").first(), pl.col("window_start").min(), pl.col("window_end").max())
     for calendar, zone, start, end in ranges.sort("calendar").rows():
         found = periods(interval, "UTC" if calendar == "UTC" else zone, start, end)
         parts.append(found.select(pl.lit(calendar).alias("calendar"), "period", "start", "end"))
-    schema: Any = {"calendar": pl.String, "period": pl.String, "start": pl.Datetime("us", "UTC"), "end": pl.Datetime("us", "UTC")}
-    frame = pl.concat([pl.DataFrame(schema=schema), *parts])
-    across = frame.group_by("period").agg(order=pl.col("start").min(), done=pl.col("end").max())
-    return frame.join(across, on="period").sort("calendar", "start")
+    frame = pl.concat(parts).sort("start", "calendar").with_row_index("number")
+    order, done = pl.col("start"), pl.col("end")
+    if lines["mixed"].any():  # a period's row waits for all zones
+        order, done = order.min().over("period"), done.max().over("period")
+    return frame.with_columns(common=pl.col("number").min().over("period"), order=order, done=done)

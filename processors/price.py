@@ -24,7 +24,7 @@ def price(activity: pl.DataFrame, amounts: pl.DataFrame, levels: pl.DataFrame, p
 
     Formula: figure_n = round half to even (quantity_n x factor / 1e18), the factor in 1e-18 kg for a base unit of activity.
     """
-    rows = _segmented(activity.select(ACTIVITY.keys()), plan)
+    rows = _segmented(activity.select(ACTIVITY.keys()).with_columns(pl.col("source").cast(pl.String)), plan)
     whole = rows.join(plan.spans.filter(part="all").select("segment", "span"), on="segment")
     bought = rows.join(plan.purchases, on="source")
     if len(bought):
@@ -47,7 +47,8 @@ def _segmented(activity: pl.DataFrame, plan: Plan) -> pl.DataFrame:
 
 def _market(bought: pl.DataFrame, amounts: pl.DataFrame, plan: Plan) -> pl.DataFrame:
     """The rows of sources at sites with contracts, split by what covers them, with the spans of each part."""
-    parts = allocate(bought, amounts, plan.contracts).drop("site", "energy")
+    shown = amounts.with_columns(pl.col("meter").cast(pl.String)) if plan.contracts["meter"].count() else amounts.clear()
+    parts = allocate(bought, shown, plan.contracts).drop("site", "energy")
     return parts.join(plan.spans.select("segment", "part", "span"), on=["segment", "part"]).drop("part")
 
 

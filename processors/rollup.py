@@ -26,10 +26,11 @@ DERIVED = ("wtt", "t_and_d", "wtt_t_and_d")
 """Components of category 3 that repeat the activity of what they derive from; their activity is not added."""
 
 _TEXTS = ("method", "factor_id", "factor_version", "instrument", "gwp", "config")
-_KEYS = ("calendar", "period", *LINE, "activity_unit", *_TEXTS)
+_KEYS = ("line", "number", "component", "activity_unit", *_TEXTS)
 _GASES = tuple(f"{gas}_n" for gas in GASES)
 _APART = ("biogenic_co2_n", "non_kyoto_n")
 _SUMS = ("activity_n", "size", "estimated_n", "unpriced_size", "kg_size", "kg_estimated", "rows", "unpriced_rows")
+_ROW = ("common", "group")
 _LATEST = ("last_end", "lag_us", "factor_age_years")
 
 
@@ -48,9 +49,9 @@ def partial(figures: pl.DataFrame, plan: Plan, rows: Layout) -> Partial:
     found = figures.with_columns(pl.col(n).cast(pl.String) for n, kind in FIGURES.items() if kind == pl.String)
     if rows.request.consolidated:
         found = consolidated(found, plan)
-    found = found.join(rows.lines.select(*LINE, "calendar", "window_start", "window_end"), on=list(LINE), nulls_equal=True)
+    found = found.join(rows.lines, on=list(LINE), nulls_equal=True)
     found = found.filter(pl.col("interval_start").is_between("window_start", "window_end", closed="left")).sort("interval_start")
-    spans = rows.calendar.select("calendar", "period", "start").sort("start")
+    spans = rows.calendar.select("calendar", "number", "start").sort("start")
     found = found.join_asof(spans, left_on="interval_start", right_on="start", by="calendar", check_sortedness=False)
     none = pl.lit(0, dtype=EXACT)
     weighed = found.with_columns(size=pl.col("activity_n").abs(), kg_size=pl.col("co2e_n").abs())
@@ -81,66 +82,67 @@ def finish(total: Partial, plan: Plan, clock: Mapping[str, datetime], first: pl.
     clock: site -> the newest received_at of its readings; first: meter, first_observed_at. Every group has a row in every period
     in which a source of it is active, also when silent (status missing, coverage 0). Sorted by period, group and basis.
     """
-    group = list(rows.request.group_by)
-    key = ["period", *group, "out"]
     spans = coverage.active(rows, plan, first)
-    share = coverage.covered(spans, total.times, rows, plan)
-    belongs = rows.members.select("source", "calendar", *[g for g in group if g != "source"], "out").unique()
-    share = share.join(belongs, on=["source", "calendar"]).group_by(key).agg(pl.col("covered_us", "expected_us").sum())
-    silent = rows.members.filter("expected").select(*dict.fromkeys(["source", "calendar", "mixed", *group, "out"])).unique()
-    silent = silent.join(spans.select("source", "calendar", "period", "start", "end"), on=["source", "calendar"])
-    heard = total.sums.join(rows.members.drop("active_from", "active_to", "expected"), on=[*LINE, "calendar"], nulls_equal=True)
-    heard = heard.join(rows.calendar.select("calendar", "period", "start", "end"), on=["calendar", "period"])
-    table = _grouped(pl.concat([heard, silent], how="diagonal"), key, plan, clock)
-    table = table.join(share, on=key, how="left", nulls_equal=True)
-    return _shown(table.join(rows.calendar.select("period", "order").unique(), on="period"), group)
+    numbered = rows.calendar.select("number", "common", "start", "end", "order")
+    share = coverage.covered(spans, total.times, rows, plan).join(rows.members.select("who", "group").unique(), on="who")
+    share = share.join(numbered.select("number", "common"), on="number")
+    share = share.group_by(_ROW).agg(pl.col("covered_us", "expected_us").sum())
+    heard = total.sums.join(rows.members.select("line", "group", "site", "adds"), on="line")
+    heard = heard.join(numbered.select("number", "common"), on="number")
+    silent = rows.members.filter("expected").select("who", "group").unique().join(spans.select("who", "number"), on="who")
+    known = pl.concat([silent.select("group", "number"), heard.select("group", "number")]).unique().join(numbered, on="number")
+    table = known.group_by(_ROW).agg(pl.col("order").min(), pl.col("start").min(), pl.col("end").max())
+    table = table.join(_grouped(heard, plan, clock), on=_ROW, how="left").join(share, on=_ROW, how="left")
+    names = rows.calendar.select("common", "period").unique()
+    return _shown(table.join(rows.groups, on="group").join(names, on="common"), list(rows.request.group_by))
 
 
-def _grouped(found: pl.DataFrame, key: list[str], plan: Plan, clock: Mapping[str, datetime]) -> pl.DataFrame:
-    """One row a period, group and basis, still exact."""
+def _grouped(heard: pl.DataFrame, plan: Plan, clock: Mapping[str, datetime]) -> pl.DataFrame:
+    """One row a period and group in which something is known, still exact."""
     lateness = plan.lateness_us
     newest = pl.col("site").replace_strict(dict(clock), default=None, return_dtype=TIME)
-    counted = pl.col("adds") & ~pl.col("component").is_in(DERIVED)
     nothing = pl.lit(None, dtype=EXACT)
-    origins = found.select(_TEXTS).unique().with_row_index("origin")
-    found = found.join(origins, on=list(_TEXTS), how="left", nulls_equal=True).with_columns(
+    origins = heard.select(_TEXTS).unique().with_row_index("origin")
+    units = heard.select("activity_unit").unique().drop_nulls().sort("activity_unit").with_row_index("unit")
+    found = heard.join(origins, on=list(_TEXTS), nulls_equal=True).join(units, on="activity_unit", how="left")
+    own = pl.col("adds") & ~pl.col("component").is_in(DERIVED)
+    found = found.with_columns(
         *(pl.when("adds").then(g).otherwise(nothing).alias(g) for g in _GASES if g not in _APART),
-        counted=counted,
-        unit=pl.when(counted).then("activity_unit"),
+        *(pl.when(own).then(c).alias(c) for c in ("activity_n", "size", "estimated_n", "unpriced_size", "unit")),
         provisional=newest <= pl.col("last_end") + pl.duration(microseconds=lateness),
     )
-    own, heard = pl.col("counted"), pl.col("rows").is_not_null()
     gases = [pl.when(pl.col(g).count() > 0).then(pl.col(g).sum()).alias(g) for g in _GASES]
-    table = found.group_by(key).agg(
+    table = found.group_by(_ROW).agg(
         *gases,
-        *(pl.col(c).filter(own).sum() for c in ("activity_n", "size", "estimated_n", "unpriced_size")),
-        *(pl.col(c).sum() for c in ("kg_size", "kg_estimated", "rows", "unpriced_rows")),
+        *(pl.col(c).sum() for c in _SUMS),
         pl.col("factor_age_years").max(),
         pl.col("provisional").any(),
-        pl.col("unit").drop_nulls().unique().alias("units"),
-        pl.col("origin").filter(heard).unique().sort().alias("origins"),
-        pl.col("mixed").first(),
         restated=(pl.col("lag_us") > lateness).any(),
-        start=pl.col("start").min(),
-        end=pl.col("end").max(),
+        unit=pl.when(pl.col("unit").min() == pl.col("unit").max()).then(pl.col("unit").min()),
+        origin=pl.col("origin").min(),
+        last_origin=pl.col("origin").max(),
     )
-    return _texts(table, origins)
+    return _texts(table.join(units, on="unit", how="left"), found, origins)
 
 
-def _texts(table: pl.DataFrame, origins: pl.DataFrame) -> pl.DataFrame:
+def _texts(table: pl.DataFrame, found: pl.DataFrame, origins: pl.DataFrame) -> pl.DataFrame:
     """The distinct words of each text column, sorted, joined by `;`, worked out once for each set of origins."""
-    sets = table.select("origins").unique().with_row_index("set")
-    words = sets.explode("origins").join(origins, left_on="origins", right_on="origin", how="left")
+    several = table.filter(pl.col("origin") != pl.col("last_origin")).select(_ROW)
+    sets = found.join(several, on=_ROW, how="semi").group_by(_ROW).agg(pl.col("origin").unique().sort().alias("origins"))
+    single = table.filter(pl.col("origin") == pl.col("last_origin")).select(*_ROW, origins=pl.concat_list("origin"))
+    sets = pl.concat([sets, single])
+    kinds = sets.select("origins").unique().with_row_index("set")
+    words = kinds.explode("origins").join(origins, left_on="origins", right_on="origin")
     joined = [pl.col(t).drop_nulls().str.split(";").explode().drop_nulls().unique().sort().str.join(";").alias(t) for t in _TEXTS]
     told = words.group_by("set").agg(joined).with_columns(pl.col(t).replace("", None) for t in _TEXTS)
-    named = sets.join(told, on="set").drop("set")
-    return table.join(named, on="origins", how="left", nulls_equal=True)
+    named = sets.join(kinds.join(told, on="set").drop("set"), on="origins").drop("origins")
+    return table.join(named, on=_ROW, how="left")
 
 
 def _shown(table: pl.DataFrame, group: list[str]) -> pl.DataFrame:
     """Numbers, shares and status of exact rows, in the columns of the contract."""
-    one = pl.col("units").list.len() == 1
-    table = table.with_columns(activity_unit=pl.when(one).then(pl.col("units").list.first()), heard=pl.col("rows") > 0)
+    one = pl.col("activity_unit").is_not_null()
+    table = table.with_columns(heard=pl.col("rows").is_not_null())
     kg, size = (pl.col(c).cast(pl.Float64) for c in ("kg_size", "size"))
     by_kg, by_activity = pl.col("kg_estimated").cast(pl.Float64) / kg, pl.col("estimated_n").cast(pl.Float64) / size
     estimated = pl.when(kg > 0).then(by_kg).when(one & (size > 0)).then(by_activity).when(pl.col("estimated_n") == 0).then(0.0)
@@ -156,7 +158,6 @@ def _shown(table: pl.DataFrame, group: list[str]) -> pl.DataFrame:
         uncertainty_pct=pl.lit(None, dtype=pl.Float64),
         interval_start=pl.when(~pl.col("mixed")).then("start"),
         interval_end=pl.when(~pl.col("mixed")).then("end"),
-        basis="out",
         status=status(
             known=pl.col("heard"),
             priced=pl.col("unpriced_rows") == 0,
@@ -197,9 +198,9 @@ def stream(
         waiting = calendar.filter(pl.col("done") > newest)["order"].min()
         done = calendar.filter(pl.col("order") < waiting) if waiting is not None else calendar
         if len(done):
-            calendar = calendar.join(done, on=["calendar", "period"], how="anti")
+            calendar = calendar.join(done, on="number", how="anti")
             yield _upto(parts, done, plan, clock, first, rows)
-            keep = [frame.join(done, on=["calendar", "period"], how="anti") for frame in parts[0]]
+            keep = [frame.join(done, on="number", how="anti") for frame in parts[0]]
             parts = [Partial(*keep)]
     last = [*parts, *(partial(chunk, plan, rows) for chunk in held)] or [partial(pl.DataFrame(schema=FIGURES), plan, rows)]
     yield _upto(last, calendar, plan, clock, first, rows)
@@ -209,5 +210,5 @@ def _upto(
     parts: list[Partial], done: pl.DataFrame, plan: Plan, clock: Mapping[str, datetime], first: pl.DataFrame, rows: Layout
 ) -> pl.DataFrame:
     total = merge(parts)
-    some = [frame.join(done, on=["calendar", "period"], how="semi") for frame in total]
+    some = [frame.join(done, on="number", how="semi") for frame in total]
     return finish(Partial(*some), plan, clock, first, replace(rows, calendar=done))

@@ -97,9 +97,9 @@ class Upkeep:
         self._grow(came.fresh)
         self._clock(came)
         touched = came.fresh if named.is_empty() else pl.concat([came.fresh, named])
-        return Changes(
-            read.readings.height, self.update(windows.touched(touched.filter(pl.col("kind") != "level")), touched, before)
-        )
+        levels = touched.filter(pl.col("kind") == "level").select(pl.col("meter").cast(pl.String), at="observed_at")
+        spans = windows.touched(touched.filter(pl.col("kind") != "level"))
+        return Changes(read.readings.height, self.update(spans, levels, before))
 
     def _grow(self, readings: pl.DataFrame) -> None:
         """Take note of the meters; a new one may make new sources."""

@@ -80,24 +80,24 @@ class Channel(Model):
     min: Amount | None = Field(default=None, description="a lower reading is quarantined")
     max: Amount | None = Field(default=None, description="a higher reading is quarantined")
     accuracy: Percent | None = Field(default=None, description="95 % half width of the meter, like 1%")
-    quality: QualityRule | None = Field(None, description="default: the feed's")
+    quality: QualityRule | None = Field(default=None, description="default: the feed's")
 
 
 class Accept(Model):
     """How far a time stamp may stand from the message's arrival."""
 
-    behind: Duration = Field(timedelta(days=400), description="older stamps are quarantined (too_old)")
-    ahead: Duration = Field(timedelta(minutes=10), description="later stamps are quarantined (in_future)")
+    behind: Duration = Field(default=timedelta(days=400), description="older stamps are quarantined (too_old)")
+    ahead: Duration = Field(default=timedelta(minutes=10), description="later stamps are quarantined (in_future)")
 
 
 class Csv(Model):
     """The dialect of csv payloads."""
 
     delimiter: Text = Field(default=",", min_length=1, max_length=1, description="between cells")
-    decimal: Literal[".", ","] = Field(".", description="the decimal sign")
+    decimal: Literal[".", ","] = Field(default=".", description="the decimal sign")
     header: Flag = Field(default=True, description="whether the first line names the columns")
     columns: tuple[Text, ...] | None = Field(default=None, description="names of the columns; needed without a header")
-    encoding: Text = Field("utf-8", description="of the text, like cp1252")
+    encoding: Text = Field(default="utf-8", description="of the text, like cp1252")
 
 
 class Feed(Model):
@@ -113,11 +113,11 @@ class Feed(Model):
     meter: Text | None = Field(default=None, description="pattern of the meter before :channel; default {site}/{device}")
     meters: Literal["table"] | None = Field(default=None, description="table: meters/*.csv names the meter of each device")
     unlisted: Text = Field(default="quarantine", description="with meters: table: quarantine, or a meter pattern")
-    accept: Accept = Field(Accept(), description="which time stamps are taken")
+    accept: Accept = Field(default=Accept(), description="which time stamps are taken")
     skip: tuple[Text, ...] = Field(default=(), description="topic filters of messages that are no readings: LWT, keep-alives")
     each: Text | None = Field(
         default=None, description="path of an array: each element is one set of readings, paths start with @"
     )
-    csv: Csv | None = Field(None, description="how csv payloads are written")
-    quality: QualityRule | None = Field(None, description="which readings are good")
-    channels: tuple[Channel, ...] = Field((), description="the values; preset decoders bring theirs")
+    csv: Csv | None = Field(default=None, description="how csv payloads are written")
+    quality: QualityRule | None = Field(default=None, description="which readings are good")
+    channels: tuple[Channel, ...] = Field(default=(), description="the values; preset decoders bring theirs")

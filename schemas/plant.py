@@ -16,8 +16,8 @@ class Share(Model):
     """A consolidation share in force between two days."""
 
     share: Percent = Field(description="like 50%")
-    valid_from: Day | None = Field(None, description="first day, in the site's zone")
-    valid_to: Day | None = Field(None, description="last day, inclusive")
+    valid_from: Day | None = Field(default=None, description="first day, in the site's zone")
+    valid_to: Day | None = Field(default=None, description="last day, inclusive")
 
 
 Shares = Annotated[
@@ -32,7 +32,7 @@ class Site(Model):
     """A place with its time zone and electricity grid."""
 
     site: Id = Field(description="id of the site; the first part of its meters")
-    name: Text | None = Field(None, description="name for people")
+    name: Text | None = Field(default=None, description="name for people")
     timezone: Text = Field(description="an IANA zone, like Europe/Berlin: days, months and years follow it")
     grid_region: Text | None = Field(default=None, description="which of the plant's grid_regions supplies it")
     share: Shares = Field(default=Decimal(1), description="consolidation share; used only by export --consolidated")
@@ -45,16 +45,17 @@ class Reporting(Model):
     """How figures are reported."""
 
     consolidation: Literal["operational_control", "financial_control", "equity_share"] = Field(
-        "operational_control", description="how the organisation consolidates; `share` of a site counts in export --consolidated"
+        default="operational_control",
+        description="how the organisation consolidates; `share` of a site counts in export --consolidated",
     )
     gwp: Literal["SAR", "TAR", "AR4", "AR5", "AR6"] = Field(
-        "AR6", description="GWP100 set that joins the gases: an IPCC assessment report"
+        default="AR6", description="GWP100 set that joins the gases: an IPCC assessment report"
     )
     base_interval: Duration = Field(default=timedelta(minutes=1), description="interval of stored figures, UTC-aligned")
     lateness: Duration = Field(default=timedelta(minutes=10), description="figures are provisional until this much later")
-    derive: tuple[Literal["cat_3"], ...] = Field(("cat_3",), description="what is derived from scope 1 and 2")
+    derive: tuple[Literal["cat_3"], ...] = Field(default=("cat_3",), description="what is derived from scope 1 and 2")
     cat_3_basis: Literal["location", "market"] = Field(
-        "location", description="the basis of scope 2 that category 3 is derived from"
+        default="location", description="the basis of scope 2 that category 3 is derived from"
     )
 
 
@@ -65,10 +66,10 @@ class GridRegion(Model):
     factor: FactorRule | None = Field(default=None, description="a factor rule, where the pinned sets hold more than one")
     intensity: Text | None = Field(default=None, description="a reference meter, like ref/grid-de:intensity")
     gas: Literal["CO2", "CO2e"] = Field(
-        "CO2e", description="what the intensity states; with CO2 alone, CH4 and N2O come from the annual factor"
+        default="CO2e", description="what the intensity states; with CO2 alone, CH4 and N2O come from the annual factor"
     )
     boundary: Literal["generation", "with_losses", "life_cycle"] = Field(
-        "generation", description="what the intensity includes: generation, losses of the grid, or the life cycle"
+        default="generation", description="what the intensity includes: generation, losses of the grid, or the life cycle"
     )
     max_age: Duration = Field(default=timedelta(hours=2), description="how long an intensity holds")
     residual_mix: Text | None = Field(default=None, description="a factor id, like own/de-residual")
@@ -77,9 +78,9 @@ class GridRegion(Model):
 class Tls(Model):
     """Certificates of a broker connection, as paths of PEM files."""
 
-    ca_file: Text | None = Field(None, description="certificate authorities to trust")
-    cert_file: Text | None = Field(None, description="client certificate")
-    key_file: Text | None = Field(None, description="key of the client certificate")
+    ca_file: Text | None = Field(default=None, description="certificate authorities to trust")
+    cert_file: Text | None = Field(default=None, description="client certificate")
+    key_file: Text | None = Field(default=None, description="key of the client certificate")
 
 
 class Broker(Model):
@@ -87,12 +88,12 @@ class Broker(Model):
 
     host: Text = Field(description="name or address")
     port: Whole = Field(default=1883, ge=1, le=65535, description="8883 is usual with TLS")
-    username: Text | None = Field(None, description="name to sign in with")
-    password_file: Text | None = Field(None, description="file whose first line is the password")
-    tls: Tls | None = Field(None, description="certificates; without: no TLS")
-    transport: Literal["tcp", "websockets"] = Field("tcp", description="plain TCP, or WebSockets")
-    version: Literal["3.1.1", "5"] = Field("3.1.1", description="MQTT version")
-    client_id: Text | None = Field(None, description="id of the session; default: made from the plant folder")
+    username: Text | None = Field(default=None, description="name to sign in with")
+    password_file: Text | None = Field(default=None, description="file whose first line is the password")
+    tls: Tls | None = Field(default=None, description="certificates; without: no TLS")
+    transport: Literal["tcp", "websockets"] = Field(default="tcp", description="plain TCP, or WebSockets")
+    version: Literal["3.1.1", "5"] = Field(default="3.1.1", description="MQTT version")
+    client_id: Text | None = Field(default=None, description="id of the session; default: made from the plant folder")
 
 
 class Kafka(Model):
@@ -107,13 +108,13 @@ class InfluxDB(Model):
     url: Text = Field(description="like http://localhost:8086")
     org: Text = Field(description="organisation")
     bucket: Text = Field(description="bucket of the figures")
-    token_file: Text | None = Field(None, description="file whose first line is the token")
+    token_file: Text | None = Field(default=None, description="file whose first line is the token")
 
 
 class Console(Model):
     """Where the console listens."""
 
-    host: Text = Field("127.0.0.1", description="any other than this machine needs tokens")
+    host: Text = Field(default="127.0.0.1", description="any other than this machine needs tokens")
     port: Whole = Field(default=8090, ge=1, le=65535, description="port of console and HTTP API")
 
 
@@ -129,17 +130,19 @@ class PlantFile(Model):
     organisation: Text = Field(description="name of the organisation")
     tags: tuple[Name, ...] = Field(default=(), description="the closed list of the plant's own tags")
     sites: tuple[Site, ...] = Field(min_length=1, description="the places")
-    reporting: Reporting = Field(Reporting(), description="how figures are reported")
+    reporting: Reporting = Field(default=Reporting(), description="how figures are reported")
     grid_regions: tuple[GridRegion, ...] = Field(
-        (), description="grids with a live intensity, a factor of their own or a residual mix"
+        default=(), description="grids with a live intensity, a factor of their own or a residual mix"
     )
     factor_sets: dict[Text, Version] = Field(default={}, description="set -> version, or the version of each activity year")
-    profile: Literal["embedded", "cluster"] = Field("embedded", description="embedded: one process; cluster: Kafka and InfluxDB")
+    profile: Literal["embedded", "cluster"] = Field(
+        default="embedded", description="embedded: one process; cluster: Kafka and InfluxDB"
+    )
     brokers: dict[Id, Broker] = Field(default={}, description="none: the embedded broker")
-    kafka: Kafka | None = Field(None, description="log of the cluster profile")
-    influxdb: InfluxDB | None = Field(None, description="store of the cluster profile")
-    console: Console = Field(Console(), description="where the console listens")
-    retention: Retention = Field(Retention(), description="how long raw messages stay in the log file")
+    kafka: Kafka | None = Field(default=None, description="log of the cluster profile")
+    influxdb: InfluxDB | None = Field(default=None, description="store of the cluster profile")
+    console: Console = Field(default=Console(), description="where the console listens")
+    retention: Retention = Field(default=Retention(), description="how long raw messages stay in the log file")
 
 
 class Plant(Model):

@@ -67,7 +67,7 @@ def duration_text(value: timedelta) -> str:
     >>> duration_text(timedelta(minutes=15))
     '15m'
     """
-    us = round(value / timedelta(microseconds=1))
+    us = value // timedelta(microseconds=1)
     for unit, size in (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1000)):
         if us % size == 0:
             return f"{us // size}{unit}"

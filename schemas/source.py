@@ -30,7 +30,7 @@ class FactorRule(Model):
     )
     region: Text | None = Field(default=None, description="ISO 3166-1 alpha-2 or ISO 3166-2, like GB or US-CA")
     boundary: Literal["generation", "with_losses", "life_cycle"] | None = Field(
-        None, description="grid averages: what the factor includes"
+        default=None, description="grid averages: what the factor includes"
     )
     refrigerant: Text | None = Field(default=None, description="a refrigerant or blend, like R-410A: mass x composition x GWP")
     naics: Text | None = Field(default=None, description="industry code of a spend factor")
@@ -50,9 +50,9 @@ class Source(Model):
         description="category of the scope",
     )
     measured_by: Text = Field(description="a meter like site/path:channel, or an expression like [a:b] - [c:d]")
-    name: Text | None = Field(None, description="name for people")
+    name: Text | None = Field(default=None, description="name for people")
     factor: FactorRule | None = Field(default=None, description="which factor prices it; scope 2 needs none")
-    method: Method = Field("activity", description="how activity becomes gas")
+    method: Method = Field(default="activity", description="how activity becomes gas")
     valid_from: Day | None = Field(default=None, description="first day; default: its first reading")
     valid_to: Day | None = Field(default=None, description="last day")
     tags: dict[Name, Text] = Field(default={}, description="values of the plant's tags; they win over a meter's")
@@ -70,14 +70,14 @@ class MeterRow(Model):
     device: Text = Field(description="the device as the feed names it")
     channel: Name | None = Field(default=None, description="empty: all channels of the device")
     meter: Text = Field(description="the part of the meter before :channel")
-    site: Id | None = Field(None, description="default: the first part of meter")
-    name: Text | None = Field(None, description="name for people")
-    unit: Text | None = Field(None, description="in place of the feed's")
-    scale: Number | None = Field(None, description="in place of 1, times the channel's")
-    valid_from: Text | None = Field(None, description="from when the device sits there")
-    valid_to: Text | None = Field(None, description="until when, exclusive")
-    first_reading: Number | None = Field(None, description="counter at valid_from")
-    last_reading: Number | None = Field(None, description="counter at valid_to")
+    site: Id | None = Field(default=None, description="default: the first part of meter")
+    name: Text | None = Field(default=None, description="name for people")
+    unit: Text | None = Field(default=None, description="in place of the feed's")
+    scale: Number | None = Field(default=None, description="in place of 1, times the channel's")
+    valid_from: Text | None = Field(default=None, description="from when the device sits there")
+    valid_to: Text | None = Field(default=None, description="until when, exclusive")
+    first_reading: Number | None = Field(default=None, description="counter at valid_from")
+    last_reading: Number | None = Field(default=None, description="counter at valid_to")
     tags: dict[Name, Text] = Field(default={}, description="one column for each tag of plant.yaml")
 
 

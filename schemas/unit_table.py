@@ -40,10 +40,10 @@ _ENERGY = {
     "therm": (_BTU * 10**5, "therms thm"),
 }
 _POWER = {
-    "kW": (F(1), "KW kw kilowatts"),
+    "kW": (F(1), "KW kw kilowatt kilowatts"),
     "mW": (F(1, 10**6), "milliwatts"),
-    "W": (F(1, 1000), "w watts"),
-    "MW": (F(1000), "megawatts"),
+    "W": (F(1, 1000), "w watt watts Watt"),
+    "MW": (F(1000), "megawatt megawatts"),
     "GW": (F(10**6), ""),
 }
 

@@ -89,9 +89,9 @@ def unit(text: str) -> Unit:
 
     >>> unit("MWh").factor, unit("m³/h").base, unit("gCO2/kWh").name
     (Fraction(1000, 1), 'm3/h', 'g/kWh')
-    >>> unit("ton")
+    >>> unit("gallon")
     Traceback (most recent call last):
-    schemas.units.UnitProblem: unit 'ton': a ton has kinds: write t (1000 kg), short_ton (2000 lb) or long_ton (2240 lb)
+    schemas.units.UnitProblem: unit 'gallon' is refused, a gallon has kinds: write us_gallon or imperial_gallon
     """
     found = _simple(text)
     if found:
@@ -105,7 +105,7 @@ def unit(text: str) -> Unit:
         upper, lower = (_simple(part) for part in plain.split("/"))
         if upper and lower and upper.name and lower.name and "temperature" not in (upper.dimension, lower.dimension):
             return _quotient(upper, lower)
-    raise UnitProblem(f"unit {text!r}: {_remedy(plain)}")
+    raise UnitProblem(f"unit {text!r} {_remedy(plain)}")
 
 
 def convert(value: Fraction | Decimal | int | str, source: str, target: str) -> Fraction:
@@ -211,11 +211,11 @@ def _remedy(name: str) -> str:
     key = name.replace(" ", "_")
     key = REFUSED_SPELLINGS.get(name, REFUSED_SPELLINGS.get(key, key))
     if key in REFUSED:
-        return REFUSED[key]
+        return f"is refused, {REFUSED[key]}"
     for part in name.split("/"):
         key = REFUSED_SPELLINGS.get(part, part)
         if "/" in name and key in REFUSED:
-            return REFUSED[key]
+            return f"is refused, {REFUSED[key]}"
     every = [*_UNITS, *_SPELLINGS, *ALIASES]
     same = sorted({_SPELLINGS.get(other, other) for other in every if name and other.lower() == name.lower()})
     near = same or sorted({_SPELLINGS.get(other, other) for other in get_close_matches(name, every, 4, 0.7)} - {""})

@@ -24,8 +24,6 @@ def channel(c: Context, item: tuple[str, int], path: Keys, feed: Feed, rule: Cha
         return
     named = is_open(feed)
     kind = rule.kind or (None if named else "level")
-    if rule.value is None and not named and chain(feed)[-1:] != ("plain",):
-        c.error(item, (*path, "value"), "the channel has no value:", 'add the path of the value, like value: "$.power"')
     stated = _units(c, item, (*path, "unit"), rule)
     for found in stated:
         _fits(c, item, (*path, "unit"), found, kind)

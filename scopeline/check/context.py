@@ -108,6 +108,9 @@ class Context:
             remedy = "write site/path:channel, like duisburg/press/p7:energy; an expression has brackets: [a/b:c] - [d/e:f]"
             self.error(item, path, f"{meter!r} is no meter", remedy)
             return False
+        site = meter.split("/")[0]
+        if "*" not in site and site != REFERENCE and not self.site(item, path, site):
+            return False
         if not self.all_feeds or self.meters.find(meter):
             return True
         self.error(item, path, f"no feed gives the meter {meter}", self.meters.remedy(meter))

@@ -66,7 +66,7 @@ def _hint(c: Context, fault: Fault) -> str:
 def _site(c: Context, item: Item, feed: Feed) -> None:
     """The site of a message follows from feed and topic alone (the compiler sees to it), and it is one site."""
     first = (feed.meter or "").split("/")[0]
-    if feed.site and first and "{" not in first and first != feed.site and feed.meters is None:
+    if feed.site and first and "{" not in first and feed.site in c.sites and first != feed.site and feed.meters is None:
         c.error(item, "site", f"site {feed.site} is not the site of the meter, {first}", "correct one of the two")
     if feed.site == REFERENCE and feed.meter is None:
         return

@@ -13,6 +13,8 @@ from schemas.units import Unit, UnitProblem, unit
 from scopeline.plant.explain import near
 
 _HOLE = re.compile(r"\{[^{}]*\}")
+ANY = "\0"
+"""In a pattern: any characters, more than one level of a meter's path too (a device that a payload names)."""
 
 
 class Giver(NamedTuple):
@@ -59,7 +61,7 @@ class Known(NamedTuple):
         there = [channel for giver in self.givers if meet(place, giver.pattern) for channel in giver.channels]
         if there:
             return near(name, there) or f"channels of {place}: {', '.join(dict.fromkeys(there))}"
-        every = [f"{giver.pattern}:{channel}" for giver in self.givers for channel in giver.channels or ("*",)]
+        every = [f"{giver.pattern.replace(ANY, '*')}:{channel}" for giver in self.givers for channel in giver.channels or ("*",)]
         given = f"given are: {', '.join(every[:8])}" + (" ..." if len(every) > 8 else "") if every else "add a feed that gives it"
         return near(meter, every) or given
 
@@ -99,6 +101,8 @@ def pattern_of(feed: Feed) -> str:
         text = feed.meter or ("{site}/{device}" if feed.device or "device" in captured else f"{{site}}/{feed.feed}")
     if feed.site and "site" not in captured:
         text = text.replace("{site}", feed.site)
+    if feed.device and "{" not in feed.device:
+        text = text.replace("{device}", ANY)
     return _HOLE.sub("*", text)
 
 
@@ -131,33 +135,39 @@ def _found(giver: Giver, name: str, channel: Channel | None) -> Found:
     return Found(giver, channel, kind, units)
 
 
+_STARS = {"*": r"[^/]*", ANY: r".*"}
+
+
 @lru_cache(maxsize=65536)
 def meet(one: str, other: str) -> bool:
-    """Whether some text matches both patterns; `*` stands for any characters.
+    """Whether some text matches both patterns; `*` stands for any characters of one level, ANY for any characters.
 
-    >>> meet("a/*/c", "a/b/*"), meet("a/b", "a/*"), meet("a/b", "a/c")
-    (True, True, False)
+    >>> meet("a/*/c", "a/b/*"), meet("a/b", "a/*"), meet("a/b/c", "a/*"), meet("a/b", "a/c")
+    (True, True, False, False)
     """
-    if "*" not in one:
+    if not _STARS.keys() & set(one):
         one, other = other, one
-    if "*" not in other:
-        return re.fullmatch(".*".join(map(re.escape, one.split("*"))), other, re.DOTALL) is not None
-    reached = {(0, 0)}
-    todo = [(0, 0)]
+    if not _STARS.keys() & set(other):
+        return re.fullmatch("".join(_STARS.get(sign) or re.escape(sign) for sign in one), other, re.DOTALL) is not None
+    reached, todo = {(0, 0)}, [(0, 0)]
     while todo:
         i, j = todo.pop()
         if i == len(one) and j == len(other):
             return True
-        a, b = one[i : i + 1], other[j : j + 1]
-        steps = []
-        if a == "*":
-            steps += [(i + 1, j)] + ([(i, j + 1)] if b else [])
-        if b == "*":
-            steps += [(i, j + 1)] + ([(i + 1, j)] if a else [])
-        if a and a == b:
-            steps.append((i + 1, j + 1))
-        for step in steps:
-            if step not in reached:
-                reached.add(step)
-                todo.append(step)
+        for step in _steps(one[i : i + 1], other[j : j + 1]):
+            after = (i + step[0], j + step[1])
+            if after not in reached:
+                reached.add(after)
+                todo.append(after)
     return False
+
+
+def _steps(a: str, b: str) -> list[tuple[int, int]]:
+    """How far two patterns can go on from two signs: a star ends, or takes what the other one has next."""
+    steps = [(1, 1)] if a and a == b else []
+    for star, sign, ends, takes in ((a, b, (1, 0), (0, 1)), (b, a, (0, 1), (1, 0))):
+        if star in _STARS:
+            steps.append(ends)
+            if sign and (star == ANY or sign != "/"):
+                steps.append(takes)
+    return steps

@@ -67,11 +67,10 @@ def _base_interval(c: Context) -> None:
         of = offsets(site.timezone)
         odd = next((offset for offset in sorted(of) if offset % base), None)
         if odd is not None:
-            fits = [size for size in (30, 15, 10, 5, 1) if not any(offset % timedelta(minutes=size) for offset in of)]
-            message = (
-                f"{duration_text(base)} does not divide {_clock(odd)}, an offset of {site.timezone} ({site.site}) since 1970"
-            )
-            c.error(ITEM, path, message, f"write {fits[0]}m or a part of it" if fits else "write 1s")
+            sizes = [timedelta(seconds=size) for size in (1800, 900, 600, 300, 60, 30, 10, 5, 1)]
+            fits = next(size for size in sizes if not any(offset % size for offset in of))
+            what = f"{_clock(odd)}, an offset of {site.timezone} ({site.site}) since 1970"
+            c.error(ITEM, path, f"{duration_text(base)} does not divide {what}", f"write {duration_text(fits)} or a part of it")
 
 
 def _clock(offset: timedelta) -> str:
@@ -165,6 +164,7 @@ def _intensity(c: Context, path: Keys, meter: str) -> None:
     for found in c.meters.find(meter):
         if found.kind not in (None, "level", "virtual"):
             c.error(ITEM, path, f"{meter} is a {found.kind}", "an intensity is a level: write kind: level in its feed")
+            return
         for stated in found.units or ():
             if stated.dimension != "mass/energy":
                 remedy = "write unit: g/kWh (or kg/kWh, kg/MWh) in its feed"

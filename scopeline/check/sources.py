@@ -37,13 +37,13 @@ def check(c: Context) -> None:
         c.site(item, "site", source.site)
         c.days(item, source.valid_from, source.valid_to)
         _names(c, item, source)
-        _category(c, item, source)
         for tag in source.tags:
             if tag not in c.plant.settings.tags:
                 remedy = near(tag, c.plant.settings.tags) or f"add {tag} to tags: in plant.yaml"
                 c.error(item, ("tags", tag), f"{tag} is not a tag of the plant", remedy)
         measured = _measured(c, item, source)
-        _factor(c, item, source, measured.unit if measured else None)
+        if _category(c, item, source):
+            _factor(c, item, source, measured.unit if measured else None)
         _later(c, item, source, measured)
         key = (source.site, source.scope, source.category, source.measured_by, source.for_each, source.method)
         if key in counted and not source.valid_from:
@@ -70,18 +70,20 @@ def _names(c: Context, item: Item, source: Source) -> None:
         c.meter(item, "for_each", source.for_each)
 
 
-def _category(c: Context, item: Item, source: Source) -> None:
+def _category(c: Context, item: Item, source: Source) -> bool:
+    """Whether the category is one of the scope's; says so when it is not."""
     scope = None if source.scope == "none" else source.scope
     if source.category in SCOPE_CATEGORIES[scope]:
-        return
+        return True
     home = next((of for of, names in SCOPE_CATEGORIES.items() if source.category in names), "nowhere")
     if home == "nowhere":
         every = [name for names in SCOPE_CATEGORIES.values() for name in names]
         known = f"scope {source.scope} has {', '.join(SCOPE_CATEGORIES[scope])}"
         c.error(item, "category", f"there is no category {source.category}", near(source.category, every) or known)
-        return
+        return False
     right = f"write scope: {'none' if home is None else home}, or one of {', '.join(SCOPE_CATEGORIES[scope])}"
     c.error(item, "category", f"{source.category} is not in scope {source.scope}", right)
+    return False
 
 
 def _measured(c: Context, item: Item, source: Source) -> Measured | None:
@@ -112,7 +114,9 @@ def _measured(c: Context, item: Item, source: Source) -> Measured | None:
         return None
     if not c.all_feeds or not all(c.meters.find(meter) for meter in meters(found)):
         return Measured(found, None)
-    return Measured(found, result(c, item, path, found))
+    before = len(c.problems)
+    gives = result(c, item, path, found)
+    return Measured(found, gives) if len(c.problems) == before else None
 
 
 def _sites_and_levels(c: Context, item: Item, source: Source, found: Expression) -> list[str]:
@@ -121,7 +125,7 @@ def _sites_and_levels(c: Context, item: Item, source: Source, found: Expression)
     shared = {site.site: site.partition or site.site for site in c.plant.settings.sites}
     for meter in meters(found):
         site = meter.split("/")[0]
-        if site not in (source.site, REFERENCE) and shared.get(site) != shared.get(source.site):
+        if source.site in shared and site not in (source.site, REFERENCE) and shared.get(site) != shared.get(source.site):
             say = c.error if c.plant.settings.profile == "cluster" else c.warning
             remedy = "correct site: or the meter; in a cluster, sites that share meters share a partition:"
             say(item, "measured_by", f"{meter} is a meter of {site}, the source is at {source.site}", remedy)

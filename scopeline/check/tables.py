@@ -9,6 +9,7 @@ from schemas.source import MeterRow
 from schemas.units import CURRENCIES, UnitProblem, amount_of, is_rate, no_conversion, unit
 from scopeline.check.context import METER, REFERENCE, Context
 from scopeline.check.expressions import references
+from scopeline.check.meters import is_open
 from scopeline.check.settings import resolve
 from scopeline.plant.explain import near
 
@@ -63,9 +64,12 @@ def _meters(c: Context) -> None:
         if row.unit is not None:
             c.unit(item, "unit", row.unit)
         named = {channel.channel for channel in feed.channels} if feed else set()
-        if feed and row.channel and named and row.channel not in named and not c.meters.find(f"{row.meter}:{row.channel}"):
+        if feed and row.channel and named and row.channel not in named and not is_open(feed):
             c.error(
-                item, "channel", f"feed {row.feed} has no channel {row.channel}", near(row.channel, named) or f"channels: {named}"
+                item,
+                "channel",
+                f"feed {row.feed} has no channel {row.channel}",
+                near(row.channel, named) or f"channels: {', '.join(named)}",
             )
         counters = [channel for channel in feed.channels if channel.kind == "counter"] if feed else []
         if (row.first_reading is not None or row.last_reading is not None) and row.channel is None and len(counters) > 1:

@@ -48,7 +48,7 @@ def read(folder: Path) -> Folder:
     reading = Reading()
     for path in files(folder):
         reading.file(folder, path)
-    problems = reading.problems + unread(folder)
+    problems = sorted([*reading.problems, *unread(folder)], key=lambda problem: (problem.file, problem.line or 0))
     items = {field: tuple(found) for field, found in reading.items.items()}
     settings = items.pop("settings", ())
     readable = Plant(settings=settings[0], **items) if settings else None

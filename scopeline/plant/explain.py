@@ -55,12 +55,18 @@ def near(word: str, known: Iterable[str]) -> str:
     """
     every = list(known)
     close = [k for k in every if k.lower() == word.lower()] or difflib.get_close_matches(word, every, 3, 0.6)
+    alike = {other: difflib.SequenceMatcher(None, word, other).ratio() for other in close}
+    close = [other for other in close if alike[other] > max(alike.values()) - 0.08]
     return f"did you mean {' or '.join(close)}?" if close else ""
 
 
 def explain(error: ValidationError, model: type[BaseModel], place: Place) -> list[Problem]:
     """One problem for each thing that the model refuses."""
-    return [_problem(details, model, place) for details in error.errors(include_url=False)]
+    every = error.errors(include_url=False)
+    inside = {details["loc"][:length] for details in every for length in range(len(details["loc"]))}
+    return [
+        _problem(details, model, place) for details in every if details["type"] != "too_short" or details["loc"] not in inside
+    ]
 
 
 def _problem(details: ErrorDetails, model: type[BaseModel], place: Place) -> Problem:

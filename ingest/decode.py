@@ -10,6 +10,7 @@ from ingest.decoders.decoder import MAX_PAYLOAD, Leaf, Unreadable, matches
 from ingest.readings import RAW, readings
 from ingest.ready import Feeds, ReadyFeed, Spec
 from ingest.slots import Slot, slots
+from ingest.values import utf8
 from schemas.frames import DECODED, OUTCOMES, REJECTS, empty, shaped
 
 FEW = 64
@@ -171,7 +172,7 @@ class _Reader:
 
     def by_shape(self, feed: ReadyFeed, place: Hashable, part: pl.DataFrame) -> pl.DataFrame:
         """Read what has one of the commonest shapes; the rest comes back."""
-        part = part.with_columns(pl.col("payload").cast(pl.String, strict=False).alias("text"))
+        part = part.with_columns(utf8(part["payload"]).alias("text"))
         left = part.filter(pl.col("text").is_not_null())
         rest = [part.filter(pl.col("text").is_null()).drop("text")]
         for _ in range(MOST_SHAPES):

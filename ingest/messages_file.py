@@ -9,7 +9,7 @@ import polars as pl
 from ingest import shapes, timestamps
 from ingest.decoders import json
 from ingest.decoders.decoder import Document, Leaf, Unreadable
-from ingest.values import texts
+from ingest.values import texts, utf8
 from schemas.frames import MESSAGES, REJECTS, TIME, shaped
 
 _KEYS = ("topic", "payload", "payload_base64", "received_at", "retained", "broker")
@@ -74,11 +74,11 @@ def _split(data: bytes) -> pl.DataFrame:
     """Lines as `text`; where the file is no UTF-8, also as `bytes`, and text is null for the lines that are not."""
     if not data:
         return pl.DataFrame(schema={"text": pl.String})
-    whole = pl.Series("text", [data], dtype=pl.Binary).cast(pl.String, strict=False)
-    if whole[0] is None:
-        lines = pl.Series("bytes", data.split(b"\n"), dtype=pl.Binary).to_frame()
-        return lines.with_columns(pl.col("bytes").cast(pl.String, strict=False).alias("text"))
-    return pl.read_lines(data, name="text")
+    try:
+        return pl.read_lines(data, name="text")
+    except pl.exceptions.ComputeError:
+        lines = pl.Series("bytes", data.split(b"\n"), dtype=pl.Binary)
+        return pl.DataFrame([lines, utf8(lines).alias("text")])
 
 
 def _by_shape(left: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series] | None:

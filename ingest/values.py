@@ -69,3 +69,27 @@ def texts(tokens: pl.Series) -> pl.Series:
         return tokens.rename("token").to_frame().select(inside.cast(pl.String))["token"]
     said = quoted | ((tokens >= "-") & (tokens < ":"))
     return tokens.str.strip_prefix('"').str.strip_suffix('"').zip_with(said.fill_null(False), pl.Series([None], dtype=pl.String))
+
+
+def utf8(payloads: pl.Series) -> pl.Series:
+    """Bytes as text, null where they are no UTF-8.
+
+    polars casts a whole column or none of it, so a column that fails is halved down to the payloads that are at fault.
+
+    >>> utf8(pl.Series([b"a", b"\\xff", None])).to_list()
+    ['a', None, None]
+    """
+    try:
+        return payloads.cast(pl.String)
+    except pl.exceptions.ComputeError:
+        if len(payloads) > 64:
+            half = len(payloads) // 2
+            return pl.concat([utf8(payloads.head(half)), utf8(payloads.tail(len(payloads) - half))])
+    return pl.Series(payloads.name, [_text_or_none(one) for one in payloads], dtype=pl.String)
+
+
+def _text_or_none(payload: bytes | None) -> str | None:
+    try:
+        return None if payload is None else payload.decode()
+    except UnicodeDecodeError:
+        return None

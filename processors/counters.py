@@ -76,7 +76,8 @@ def flagged(frame: pl.DataFrame) -> pl.DataFrame:
     """Neighboured counters with amount_n (null: unknown) and the flags rollover, jitter, reset, unstated.
 
     A fall is a rollover if the modular step is below half of rollover_at and within max_rate; jitter if it is within
-    `jitter:` (amount 0); else a reset, and the new value counts. A stated reading of a replacement is never a reset.
+    `jitter:` (amount 0); else a reset, and the new value counts. A two-way meter (net) may roll over and may fall, nothing else.
+    A stated reading of a replacement is never a reset.
     From 99 998 to 3 with rollover_at 100 000 are 5 units.
 
     >>> row = {"value_n": [99_998, 3, 2], "change_n": [None, -99_995, -1], "span_us": [None, 1, 1], "rollover_n": [100_000] * 3}
@@ -92,7 +93,7 @@ def flagged(frame: pl.DataFrame) -> pl.DataFrame:
         none = [pl.lit(False).alias(flag) for flag in ("rollover", "jitter", "reset", "unstated")]
         return frame.with_columns(change.alias("amount_n"), *none)
     step = change % roll
-    rolled = (fall & (step * big(2) < roll) & ~faster(step, pl.col("span_us")).fill_null(False)).fill_null(False)
+    rolled = ((change < 0) & (step * big(2) < roll) & ~faster(step, pl.col("span_us")).fill_null(False)).fill_null(False)
     stated = pl.col("side").is_not_null() | pl.col("side").shift(1).is_not_null()
     frame = frame.with_columns(_fall=fall.fill_null(False), rollover=rolled, _step=step)
     within = (big(0) - change <= pl.col("jitter_n")).fill_null(False)

@@ -65,10 +65,10 @@ def walked(rows, rule):
     found, top = [], kept[0][1]
     for (t0, a), (t1, b) in pairwise(kept):
         amount, us = b - a, t1 - t0
-        if net:
-            top = b
-        elif amount < 0 and roll and 2 * (amount % roll) < roll and not fast(amount % roll, us):
+        if amount < 0 and roll and 2 * (amount % roll) < roll and not fast(amount % roll, us):
             amount, top = max(0, amount % roll - (top - a)), b
+        elif net:
+            top = b
         elif amount < 0 and -amount > jitter:
             amount = top = b
         else:

@@ -60,6 +60,7 @@ bench: .venv/installed
 
 docs: .venv/installed
 	@$(RUN) scopeline.reference
+	@$(RUN) scopeline.plant.schemas docs/schemas
 
 clean:
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage-pure dist build

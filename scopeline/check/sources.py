@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from processors.expressions import Expression
-from processors.factors import Resolution
+from processors.factors import Factor, MissingGwp, Resolution
 from schemas.source import SCOPE_CATEGORIES, Source
 from schemas.units import Unit, no_conversion, unit
 from scopeline.check.context import REFERENCE, Context, each
@@ -184,6 +184,11 @@ def _factor(c: Context, item: Item, source: Source, measured: Unit | None) -> No
             "add factor:, like {set: desnz, table: Fuels, item: Natural gas, per_unit: m3}",
         )
         return
+    live = source.scope == 2 and source.factor is None and site and _live(c, site.grid_region)
+    if not found.spans and live:
+        message, remedy = split(found.problem or "")
+        c.warning(item, path, f"{message}; intervals without a live intensity stay unpriced", remedy)
+        return
     if not found.spans:
         c.error(item, path, *split(found.problem or "the factor rule resolves to nothing"))
         return
@@ -198,6 +203,10 @@ def _grid(c: Context, region: str) -> Resolution:
     return c.catalogue.grid(region, pins=settings.factor_sets, rule=rule, own=c.plant.own_factors)
 
 
+def _live(c: Context, region: str | None) -> bool:
+    return any(one.region == region and one.intensity for one in c.plant.settings.grid_regions)
+
+
 def _priced(c: Context, item: Item, path: Keys, source: Source, found: Resolution, measured: Unit | None) -> None:
     """The measured unit becomes the factor's; what is used is kept, to be compared with the pins."""
     what = source.for_each or source.measured_by
@@ -208,7 +217,21 @@ def _priced(c: Context, item: Item, path: Keys, source: Source, found: Resolutio
             key = path if path == ("factor",) else "measured_by"
             c.error(item, key, f"{what} is in {measured.name}, factor {factor.id} is per {per.name}: {message}", remedy)
             return
+        if (gap := _unpriced(c, source, factor)) is not None:
+            c.error(item, path, *split(gap))
+            return
     c.used += found.spans
+
+
+def _unpriced(c: Context, source: Source, factor: Factor) -> str | None:
+    """Why a factor that was found prices nothing all the same, with the remedy; None where it prices."""
+    try:
+        c.catalogue.parts(factor, c.plant.settings.reporting.gwp, source.category)
+    except MissingGwp as problem:
+        return str(problem)
+    if source.scope == 2 and c.catalogue.scope2(factor) is None:
+        return f"{factor.id} includes grid losses and does not say how large: add a row of gas losses to it, or choose generation"
+    return None
 
 
 def _later(c: Context, item: Item, source: Source, measured: Measured | None) -> None:

@@ -69,10 +69,10 @@ def fingerprint(folder: Path) -> str:
 
 
 def secret(folder: Path, file: str | None, variable: str) -> SecretStr | None:
-    """A secret: from the environment variable, else from a file (relative to the plant folder); None when neither is given.
+    """A secret: from the environment variable, else the first line of a file (relative to the plant folder); None: neither.
 
     Raises OSError when the file is named but cannot be read.
     """
     if os.environ.get(variable):
         return SecretStr(os.environ[variable])
-    return SecretStr((folder / file).read_text(encoding="utf-8").rstrip("\r\n")) if file else None
+    return SecretStr(((folder / file).read_text(encoding="utf-8").splitlines() or [""])[0]) if file else None

@@ -406,6 +406,30 @@ def test_a_grid_region_without_a_factor(tmp_path):
     assert "grid_region" in without.remedy
 
 
+def test_a_live_intensity_prices_without_an_annual_factor(tmp_path):
+    plant = PLANT.replace("grid_region: GB", "grid_region: KR", 1) + 'grid_regions: [{region: KR, intensity: "ref/kr:gco2"}]\n'
+    feed = 'feed: kr\ntopic: kr\ndecoder: json\nmeter: ref/kr\nchannels: [{channel: gco2, value: "$.v", unit: g/kWh}]\n'
+    problem = one(tmp_path, {"plant.yaml": plant, "feeds/kr.yaml": feed}, "sources[0].site")
+    assert problem.severity == "warning" and "stay unpriced" in problem.message
+
+
+def test_a_factor_whose_gas_the_gwp_set_lacks(tmp_path):
+    sources = swapped(SOURCES, 'factor: {set: desnz, table: Fuels, item: "Natural gas", per_unit: m3}', "factor: {id: own/etch}")
+    files = {"sources/sources.yaml": sources, "factors/own.csv": OWN + "etch,Etching,,1,NF3,1,kg,m3,,,,,,,,c\n"}
+    assert problems(tmp_path, files) == []
+    problem = one(tmp_path, files | {"plant.yaml": PLANT + "reporting: {gwp: SAR}\n"}, "sources[1].factor")
+    assert "NF3" in problem.message and "reporting.gwp" in problem.remedy
+
+
+def test_a_grid_factor_with_losses_says_how_large_they_are(tmp_path):
+    row = "grid,Grid,GB,2,CO2e,0.2,kg,kWh,,with_losses,,,,,,c\n"
+    sources = swapped(SOURCES, 'measured_by: "works/main:energy"', 'measured_by: "works/main:energy"\n    factor: {id: own/grid}')
+    problem = one(tmp_path, {"sources/sources.yaml": sources, "factors/own.csv": OWN + row}, "sources[0].factor")
+    assert "losses" in problem.message
+    with_share = row + "grid,Grid,GB,2,losses,4,%,kWh,,with_losses,,,,,,c\n"
+    assert problems(tmp_path, {"sources/sources.yaml": sources, "factors/own.csv": OWN + with_share}) == []
+
+
 def test_factors_older_than_the_activity_are_said_once_for_each_pin(tmp_path):
     bare = PLANT.replace('{2025: "2025", 2026: "2026"}', '"2025"')
     problem = one(tmp_path, {"plant.yaml": bare}, "factor_sets.desnz")

@@ -336,7 +336,7 @@ def test_secrets_must_not_stand_here_and_are_never_shown(tmp_path, text):
 
 
 def test_secrets_come_from_file_or_environment(tmp_path, monkeypatch):
-    (tmp_path / "pw").write_text("s3cret\n")
+    (tmp_path / "pw").write_text("s3cret\nnote\n")
     from_file = secret(tmp_path, "pw", "SCOPELINE_TEST_PASSWORD")
     assert from_file is not None and from_file.get_secret_value() == "s3cret" and "s3cret" not in repr(from_file)
     monkeypatch.setenv("SCOPELINE_TEST_PASSWORD", "other")

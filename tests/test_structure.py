@@ -29,8 +29,8 @@ COMPUTING = {"numpy", "orjson", "pint", "polars", "pyarrow", "pydantic", "pydant
 # fmt: off
 CALM = {
     "__future__", "abc", "base64", "binascii", "bisect", "calendar", "codecs", "collections", "contextlib", "copy", "csv",
-    "dataclasses", "datetime", "decimal", "difflib", "enum", "fnmatch", "fractions", "functools", "gzip", "hashlib", "heapq", "html",
-    "io", "itertools", "json", "keyword", "math", "numbers", "operator", "re", "string", "struct", "textwrap", "types",
+    "dataclasses", "datetime", "decimal", "difflib", "enum", "fnmatch", "fractions", "functools", "gzip", "hashlib", "heapq",
+    "html", "io", "itertools", "json", "keyword", "math", "numbers", "operator", "re", "string", "struct", "textwrap", "types",
     "typing", "unicodedata", "urllib", "zlib", "zoneinfo",
 }
 # fmt: on

@@ -92,9 +92,11 @@ def finish(total: Partial, plan: Plan, clock: Mapping[str, datetime], first: pl.
     silent = rows.members.filter("expected").select("who", "group").unique().join(spans.select("who", "number"), on="who")
     known = pl.concat([silent.select("group", "number"), heard.select("group", "number")]).unique().join(numbered, on="number")
     table = known.group_by(_ROW).agg(pl.col("order").min(), pl.col("start").min(), pl.col("end").max())
-    table = table.join(_grouped(heard, plan, clock), on=_ROW, how="left").join(share, on=_ROW, how="left")
     names = rows.calendar.select("common", "period").unique()
-    return _shown(table.join(rows.groups, on="group").join(names, on="common"), list(rows.request.group_by))
+    table = table.sort("order", "common", "group").join(rows.groups, on="group", maintain_order="left")  # groups are in order
+    for facts, key in ((names, ["common"]), (share, _ROW), (_grouped(heard, plan, clock), _ROW)):
+        table = table.join(facts, on=key, how="left", maintain_order="left")
+    return _shown(table, list(rows.request.group_by))
 
 
 def _grouped(heard: pl.DataFrame, plan: Plan, clock: Mapping[str, datetime]) -> pl.DataFrame:
@@ -171,7 +173,7 @@ def _shown(table: pl.DataFrame, group: list[str]) -> pl.DataFrame:
         if c not in ("interval_start", "interval_end", "site", "source", "component", "scope", "category", "basis")
     ]
     columns = ["period", "interval_start", "interval_end", *group, "basis", *names]
-    return table.sort("order", "period", *group, "basis", nulls_last=True).select(columns)
+    return table.select(columns)
 
 
 def stream(

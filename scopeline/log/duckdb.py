@@ -129,11 +129,12 @@ class Log:
         if keys.height:
             schema = {name: TABLES[table][name] for name in keys.columns}
             chosen = stored(keys.unique(), schema)
-            same = [f"{table}.{name} IS NOT DISTINCT FROM chosen.{name}" for name in keys.columns if keys[name].null_count()]
-            same += [f"{table}.{name} = chosen.{name}" for name in keys.columns if not keys[name].null_count()]
-            for name, dtype in schema.items():  # zone maps: skip what lies outside
-                if (dtype == pl.Int64 or isinstance(dtype, pl.Datetime)) and not keys[name].null_count():
-                    same.append(f"{table}.{name} BETWEEN (SELECT min({name}) FROM chosen) AND (SELECT max({name}) FROM chosen)")
+            same = []
+            for name, dtype in schema.items():
+                here, wanted, unknown = f'{table}."{name}"', f'chosen."{name}"', keys[name].null_count() > 0
+                same.append(f"{here} IS NOT DISTINCT FROM {wanted}" if unknown else f"{here} = {wanted}")
+                if not unknown and (dtype == pl.Int64 or isinstance(dtype, pl.Datetime)):  # zone maps: skip what lies outside
+                    same.append(f'{here} BETWEEN (SELECT min("{name}") FROM chosen) AND (SELECT max("{name}") FROM chosen)')
             self._with(f"DELETE FROM {table} USING chosen WHERE {' AND '.join(same)}", chosen=chosen)
         if rows is not None:
             self.append(table, rows)

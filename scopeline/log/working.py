@@ -80,8 +80,8 @@ class Working(Store):
         columns = ", ".join(f't."{name}"' for name in schema)
         wanted = spans.select("meter", pl.col("start", "end").dt.replace_time_zone(None))
         sql = f"""SELECT {columns} FROM {table} t JOIN spans s
-        ON t.meter = s.meter AND t.{time} >= s.start AND t.{time} {sign} s.end
-        WHERE t.{time} >= ? AND t.{time} {sign} ?"""
+        ON t.meter = s.meter AND t."{time}" >= s.start AND t."{time}" {sign} s.end
+        WHERE t."{time}" >= ? AND t."{time}" {sign} ?"""
         return loaded(self._table(sql, [wanted["start"].min(), wanted["end"].max()], spans=wanted), schema)
 
     def identities(self, meters: Sequence[str]) -> pl.DataFrame:

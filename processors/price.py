@@ -10,6 +10,7 @@ from processors.intensity import intensity
 from processors.plan import FACTS, Plan
 from processors.product import scale
 from processors.scope2 import allocate
+from processors.spans import OPEN
 from schemas.frames import ACTIVITY, FIGURE_KEY, FIGURES, GASES, shaped
 
 _TEXTS = ("method", "activity_unit", "factor_id", "factor_version", "instrument", "gwp", "config")
@@ -48,8 +49,20 @@ def _segmented(activity: pl.DataFrame, plan: Plan) -> pl.DataFrame:
 def _market(bought: pl.DataFrame, amounts: pl.DataFrame, plan: Plan) -> pl.DataFrame:
     """The rows of sources at sites with contracts, split by what covers them, with the spans of each part."""
     shown = amounts.with_columns(pl.col("meter").cast(pl.String)) if plan.contracts["meter"].count() else amounts.clear()
-    parts = allocate(bought, shown, plan.contracts).drop("site", "energy")
+    parts = allocate(bought, shown, plan.contracts)
+    parts = _latest(parts, bought, shown, plan.contracts).drop("site", "energy")
     return parts.join(plan.spans.select("segment", "part", "span"), on=["segment", "part"]).drop("part")
+
+
+def _latest(parts: pl.DataFrame, bought: pl.DataFrame, shown: pl.DataFrame, contracts: pl.DataFrame) -> pl.DataFrame:
+    """An hour's parts depend on all that the site bought in it, and on what contracts' meters show: the latest reading counts."""
+    hour = pl.col("interval_start").dt.truncate("1h").alias("hour")
+    key = ["site", "energy", "hour"]
+    metered = shown.join(contracts.select("site", "energy", "meter"), on="meter")
+    both = pl.concat([frame.select("site", "energy", hour, newest="lag_us") for frame in (bought, metered)])
+    newest = both.group_by(key).agg(pl.col("newest").max())
+    parts = parts.with_columns(hour).join(newest, on=key, how="left").drop("hour")
+    return parts.with_columns(lag_us=pl.max_horizontal("lag_us", "newest")).drop("newest")
 
 
 def _figures(frame: pl.DataFrame, plan: Plan) -> pl.DataFrame:
@@ -71,10 +84,11 @@ def _figures(frame: pl.DataFrame, plan: Plan) -> pl.DataFrame:
 def _age(frame: pl.DataFrame) -> pl.Expr:
     """Years from the last year for which the factor was published to the activity's year in the site's zone."""
     year = pl.lit(None, dtype=pl.Int32)
-    for zone in frame.filter(pl.col("published").is_not_null())["zone"].unique():
+    for zone in frame.filter(pl.col("published") < OPEN)["zone"].unique():
         local = pl.col("interval_start").dt.convert_time_zone(zone).dt.year()
         year = pl.when(zone=zone).then(local).otherwise(year)
-    return (year - pl.col("published")).clip(0)
+    never = pl.when(pl.col("published") == OPEN).then(pl.lit(0, dtype=pl.Int32))
+    return never.otherwise((year - pl.col("published")).clip(0))
 
 
 def _merged(figures: pl.DataFrame) -> pl.DataFrame:

@@ -25,10 +25,6 @@ INK = "#7d8896"
 """A grey that reads on light and on dark."""
 
 
-def _title(title: str) -> dict:
-    return {"text": title, "textStyle": {"fontSize": 14, "fontWeight": 600, "color": INK}, "left": 0, "top": 0}
-
-
 def _time_axis(zone: str, days: bool) -> dict:
     parts = "day: '2-digit', month: 'short'" if days else "hour: '2-digit', minute: '2-digit'"
     return {
@@ -42,22 +38,21 @@ def _time_axis(zone: str, days: bool) -> dict:
 _FULL = "day: '2-digit', month: 'short', hour: '2-digit', minute: '2-digit', timeZoneName: 'short'"
 
 
-def _base(title: str, unit: str, zone: str, days: bool) -> dict:
+def _base(unit: str, zone: str, days: bool) -> dict:
     return {
         "backgroundColor": "transparent",
         "animation": False,
-        "title": _title(title),
         "textStyle": {"color": INK},
         "legend": {
             "type": "scroll",
             "textStyle": {"color": INK},
             "inactiveColor": "#b9bec6",
-            "top": 24,
+            "top": 0,
             "left": 0,
             "itemWidth": 14,
             "itemHeight": 10,
         },
-        "grid": {"left": 8, "right": 16, "top": 78, "bottom": 8, "containLabel": True},
+        "grid": {"left": 8, "right": 16, "top": 54, "bottom": 8, "containLabel": True},
         "tooltip": {
             "trigger": "axis",
             "axisPointer": {"type": "line"},
@@ -84,13 +79,13 @@ def _colour(name: str, place: int) -> str:
     return SCOPE_COLOURS.get(name.removeprefix("Scope "), PALETTE[place % len(PALETTE)])
 
 
-def stacked_area(title: str, unit: str, zone: str, series: Mapping[str, Points], days: bool = False) -> dict:
+def stacked_area(unit: str, zone: str, series: Mapping[str, Points], days: bool = False) -> dict:
     """A stacked area a series; gaps (None) stay gaps.
 
-    >>> stacked_area("Emissions", "kg/h", "Europe/Berlin", {"Scope 1": []})["series"][0]["name"]
+    >>> stacked_area("kg/h", "Europe/Berlin", {"Scope 1": []})["series"][0]["name"]
     'Scope 1'
     """
-    options = _base(title, unit, zone, days)
+    options = _base(unit, zone, days)
     options["series"] = [
         {
             "name": name,
@@ -107,9 +102,9 @@ def stacked_area(title: str, unit: str, zone: str, series: Mapping[str, Points],
     return options
 
 
-def stacked_bars(title: str, unit: str, zone: str, series: Mapping[str, Points], days: bool = True) -> dict:
+def stacked_bars(unit: str, zone: str, series: Mapping[str, Points], days: bool = True) -> dict:
     """A stacked bar a period and series."""
-    options = _base(title, unit, zone, days)
+    options = _base(unit, zone, days)
     options["series"] = [
         {"name": name, "type": "bar", "stack": "all", "barMaxWidth": 38, "color": _colour(name, place), "data": _points(points)}
         for place, (name, points) in enumerate(series.items())
@@ -117,7 +112,7 @@ def stacked_bars(title: str, unit: str, zone: str, series: Mapping[str, Points],
     return options
 
 
-def strip(title: str, zone: str, rows: Sequence[str], cells: Sequence[tuple[datetime, str, str, float | None]]) -> dict:
+def strip(zone: str, rows: Sequence[str], cells: Sequence[tuple[datetime, str, str, float | None]]) -> dict:
     """Coverage and status over time: one row a source, one coloured cell (start, source, status, coverage) an interval."""
     kinds = list(STATUS_COLOURS)
     times = sorted({at for at, _, _, _ in cells})
@@ -132,9 +127,8 @@ def strip(title: str, zone: str, rows: Sequence[str], cells: Sequence[tuple[date
     return {
         "backgroundColor": "transparent",
         "animation": False,
-        "title": _title(title),
         "textStyle": {"color": INK},
-        "grid": {"left": 8, "right": 16, "top": 62, "bottom": 8, "containLabel": True},
+        "grid": {"left": 8, "right": 16, "top": 32, "bottom": 8, "containLabel": True},
         "tooltip": {
             ":formatter": f"(p) => ({write})(new Date({[at.isoformat() for at in times]!r}[p.data[0]]))"
             " + '<br>' + p.name + '<br>'"
@@ -160,7 +154,7 @@ def strip(title: str, zone: str, rows: Sequence[str], cells: Sequence[tuple[date
             "orient": "horizontal",
             "textStyle": {"color": INK},
             "left": 0,
-            "top": 24,
+            "top": 0,
             "itemWidth": 12,
             "itemHeight": 12,
         },
@@ -171,11 +165,11 @@ def strip(title: str, zone: str, rows: Sequence[str], cells: Sequence[tuple[date
 _HOUR = "hour: '2-digit', minute: '2-digit'"
 
 
-def line(title: str, unit: str, zone: str, points: Points) -> dict:
+def line(unit: str, zone: str, points: Points) -> dict:
     """One thin line without legend: readings of a meter."""
-    options = _base(title, unit, zone, days=False)
+    options = _base(unit, zone, days=False)
     options.pop("legend")
-    options["grid"]["top"] = 52
+    options["grid"]["top"] = 28
     options["series"] = [
         {"type": "line", "showSymbol": False, "lineStyle": {"width": 1.5}, "color": PALETTE[0], "data": _points(points)}
     ]

@@ -1,7 +1,7 @@
 """Figures: table and chart of any range, interval, grouping and basis; download; each base figure leads to its trace."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -10,12 +10,13 @@ import polars as pl
 from nicegui import run, ui
 
 from scopeline.console import charts
-from scopeline.console.frame import card, chart, frame, percent, shown
+from scopeline.console.frame import Chart, card, frame, percent, shown
 from scopeline.query import QueryError, figure_query, local, moment, rfc3339
 from scopeline.service import Service
 
 _INTERVALS = {"base": "Base", "15m": "15 minutes", "1h": "Hour", "1d": "Day", "1mo": "Month", "1y": "Year", "all": "Whole range"}
 _GROUPS = ("site", "source", "scope", "category", "component")
+_DAYS = ("1d", "1mo", "1y")
 _LIMIT = 2_000
 
 
@@ -58,7 +59,7 @@ def page(service: Service) -> None:
                     ui.item(ending, on_click=lambda e=ending: ui.navigate.to(_download(asked, e)))
         note = ui.label().classes("scope-soft")
         with card() as area:
-            graph = chart({}, 320)
+            graph = Chart(300)
         holder = ui.element("div").classes("w-full")
 
         async def ask() -> None:
@@ -71,12 +72,11 @@ def page(service: Service) -> None:
                 return
             cut = f"The first {_LIMIT:,} rows; download for all of them. " if len(rows) > _LIMIT else ""
             note.set_text(f"{cut}{len(rows):,} rows. Times are local to {zone}.")
-            series = _series(rows, asked)
-            area.set_visibility(bool(series) and asked.interval != "all")
-            days = asked.interval in ("1d", "1mo", "1y")
-            graph.options.clear()
-            graph.options.update(charts.stacked_bars(f"Emissions, {asked.basis}-based ({zone})", "kgCO2e", zone, series, days))
-            graph.update()
+            series, axis = _series(rows, asked, zone)
+            area.set_visibility(bool(series))
+            shown_basis = "location" if asked.basis == "both" else asked.basis
+            options = charts.stacked_bars("kgCO2e", axis, series, days=asked.interval in _DAYS)
+            graph.show(f"Emissions, {shown_basis}-based ({axis})", options)
             holder.clear()
             with holder:
                 _table(service, rows.head(_LIMIT), asked, zone)
@@ -101,10 +101,17 @@ def _rows(service: Service, asked: Asked) -> pl.DataFrame:
     return pl.concat(found, how="diagonal_relaxed").head(_LIMIT + 1) if found else pl.DataFrame()
 
 
-def _series(rows: pl.DataFrame, asked: Asked) -> dict[str, list[tuple[datetime, float | None]]]:
-    """One stacked series a group; a chart of both bases would add what must not be added, so it shows location."""
-    if rows.is_empty() or "interval_start" not in rows.columns or rows["interval_start"].null_count():
-        return {}
+def _series(rows: pl.DataFrame, asked: Asked, zone: str) -> tuple[dict[str, list[tuple[datetime, float | None]]], str]:
+    """One stacked series a group, and the zone of its axis: UTC where a row adds sites of several zones.
+
+    A chart of both bases would add what must not be added: it shows location.
+    """
+    if rows.is_empty() or asked.interval == "all":
+        return {}, zone
+    if rows["interval_start"].null_count():
+        starts = [datetime.fromisoformat(f"{period}-01-01"[: max(10, len(period))]) for period in rows["period"]]
+        utc = [at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC) for at in starts]
+        rows, zone = rows.with_columns(pl.Series("interval_start", utc, dtype=pl.Datetime("us", "UTC"))), "UTC"
     if "basis" in rows.columns and asked.basis == "both":
         rows = rows.filter(pl.col("basis").is_in(["location", ""]))
     groups = ["source"] if asked.interval == "base" else [g for g in asked.group or [] if g in rows.columns]
@@ -117,9 +124,11 @@ def _series(rows: pl.DataFrame, asked: Asked) -> dict[str, list[tuple[datetime, 
     result = {}
     for (key,), points in named.group_by("_name", maintain_order=True):
         values = dict(points.select("interval_start", "kg").iter_rows())
+        if points["kg"].null_count() == len(points):
+            continue
         label = f"Scope {key}" if groups == ["scope"] and str(key).isdigit() else str(key)
         result[label] = [(at, values.get(at)) for at in times]
-    return result
+    return result, zone
 
 
 _SHARES = ("coverage", "estimated_share", "unpriced_share")
@@ -153,7 +162,7 @@ def _cells(row: dict[str, Any], wanted: list[str], zone: str) -> dict[str, Any]:
         elif isinstance(value, float):
             found[name] = shown(value, 6)
         else:
-            found[name] = "" if value is None else str(value)
+            found[name] = str(value) if value is not None else "none" if name == "scope" else ""
     return found
 
 

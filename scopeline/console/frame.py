@@ -18,7 +18,9 @@ body { background: var(--page); color: var(--ink); font-feature-settings: "tnum"
 .scope-soft { color: var(--soft); font-size: 12.5px; }
 .scope-big { font-size: 28px; font-weight: 650; line-height: 1.15; }
 .scope-grid { display: grid; gap: 12px; width: 100%; }
-.scope-cards { grid-template-columns: repeat(auto-fit, minmax(200px, 1fr)); }
+.scope-grid > * { min-width: 0; }
+.scope-card .q-table__container { max-width: 100%; }
+.scope-cards { grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); }
 .scope-halves { grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); }
 .scope-plain { border: none !important; }
 .scope-header { background: var(--card); color: var(--ink); border-bottom: 1px solid var(--line); }
@@ -73,8 +75,20 @@ def card(title: str = "") -> Iterator[ui.element]:
         yield element
 
 
-def chart(options: dict, height: int) -> ui.echart:
-    return ui.echart(options, theme=None).style(f"height: {height}px; width: 100%")
+class Chart:
+    """A chart under a title that wraps; redrawn in place."""
+
+    def __init__(self, height: int) -> None:
+        self.title = ui.label().style("font-weight: 600; font-size: 14px")
+        self._chart = ui.echart({}).style(f"height: {height}px; width: 100%")
+
+    def show(self, title: str, options: dict, height: int | None = None) -> None:
+        self.title.set_text(title)
+        if height:
+            self._chart.style(f"height: {height}px")
+        self._chart.options.clear()
+        self._chart.options.update(options)
+        self._chart.update()
 
 
 def shown(value: float | None, digits: int = 3) -> str:

@@ -7,12 +7,11 @@ import polars as pl
 from nicegui import run, ui
 
 from scopeline.console import charts
-from scopeline.console.frame import card, chart, frame, percent, shown
+from scopeline.console.frame import Chart, card, frame, percent, shown
 from scopeline.query import local
 from scopeline.service import Live, Service
 
 _SCOPES = ("1", "2", "3")
-_QUARTER_PER_HOUR = 4
 
 
 def page(service: Service) -> None:
@@ -61,14 +60,14 @@ class _View:
                 self.coverage = ui.label("–").classes("scope-big")
                 self.certainty = ui.label("").classes("scope-soft")
         with card():
-            self.area = chart({}, 320)
+            self.area = Chart(300)
         with ui.element("div").classes("scope-grid").classes("scope-halves"):
             with card("Power, flows and levels now"):
                 self.flows = _table(("Meter", "Value", "Unit", "Age"))
             with card("Sources today"):
                 self.today = _table(("Source", "Category", "kgCO2e", ""))
         with card():
-            self.strip = chart({}, 300)
+            self.strip = Chart(300)
 
     def update(self, live: Live) -> None:
         self.rate.set_text(shown(live.rate_kg_per_h))
@@ -86,17 +85,11 @@ class _View:
         self.key = key
         series = area_series(live)
         title = f"Emissions of the last 24 h by {live.by}, {live.basis}-based ({self.zone})"
-        self._set(self.area, charts.stacked_area(title, "kgCO2e/h", self.zone, series))
+        self.area.show(title, charts.stacked_area("kgCO2e in 15 min", self.zone, series))
         rows = live.strip["source"].unique(maintain_order=True).to_list()
         cells = [(s["interval_start"], s["source"], _strip_status(s["status"]), s["coverage"]) for s in live.strip.to_dicts()]
-        self.strip.style(f"height: {90 + 24 * len(rows)}px")
-        self._set(self.strip, charts.strip("Data quality by hour", self.zone, rows, [c for c in cells if c[2]]))
-
-    @staticmethod
-    def _set(element: ui.echart, options: dict) -> None:
-        element.options.clear()
-        element.options.update(options)
-        element.update()
+        options = charts.strip(self.zone, rows, [cell for cell in cells if cell[2]])
+        self.strip.show(f"Coverage and quality of the last 24 h by hour ({self.zone})", options, 76 + 24 * len(rows))
 
 
 def _table(columns: tuple[str, ...]) -> ui.table:
@@ -134,7 +127,7 @@ def certainty(status: pl.DataFrame) -> str:
     """One line: how much of the kg is final, provisional, restated; what is unpriced."""
     kg: Mapping[str, float] = dict(status.select("status", pl.col("co2e_kg").fill_null(0)).iter_rows())
     total = sum(kg.values())
-    parts = [f"{percent(value / total)} {name}" for name, value in kg.items() if total and value]
+    parts = [f"{percent(value / total)} {name}" for name, value in kg.items() if total and value > total / 1000]
     unpriced = status.filter(pl.col("status") == "unpriced")["intervals"].sum()
     return ", ".join(parts) + (f"; {unpriced} intervals unpriced" if unpriced else "")
 
@@ -154,14 +147,14 @@ def age(seconds: float | None) -> str:
 
 
 def area_series(live: Live) -> dict[str, list[tuple[datetime, float | None]]]:
-    """Series of kgCO2e/h by quarter hour on one time grid: an unknown quarter is a gap."""
+    """Series of kgCO2e by quarter hour on one time grid: an unknown quarter is a gap."""
     times = live.series["interval_start"].unique().sort().to_list()
     found: dict[str, list[tuple[datetime, float | None]]] = {}
     for key in live.series["key"].unique().sort().to_list():
         values = dict(live.series.filter(pl.col("key") == key).select("interval_start", "co2e_kg").iter_rows())
         name = f"Scope {key}" if live.by == "scope" and key.isdigit() else key
         if any(value is not None for value in values.values()):
-            found[name] = [(at, None if values.get(at) is None else values[at] * _QUARTER_PER_HOUR) for at in times]
+            found[name] = [(at, values.get(at)) for at in times]
     return found
 
 

@@ -48,7 +48,7 @@ def _segmented(activity: pl.DataFrame, plan: Plan) -> pl.DataFrame:
 
 def _market(bought: pl.DataFrame, amounts: pl.DataFrame, plan: Plan) -> pl.DataFrame:
     """The rows of sources at sites with contracts, split by what covers them, with the spans of each part."""
-    shown = amounts.with_columns(pl.col("meter").cast(pl.String)) if plan.contracts["meter"].count() else amounts.clear()
+    shown = (amounts if plan.contracts["meter"].count() else amounts.clear()).with_columns(pl.col("meter").cast(pl.String))
     parts = allocate(bought, shown, plan.contracts)
     parts = _latest(parts, bought, shown, plan.contracts).drop("site", "energy")
     return parts.join(plan.spans.select("segment", "part", "span"), on=["segment", "part"]).drop("part")

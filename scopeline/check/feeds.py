@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, islice
 
 from ingest import topics
 from ingest.decoders import DECODERS
@@ -35,6 +35,9 @@ def check(c: Context) -> None:
             names.add(rule.channel)
             channel(c, item, ("channels", index), feed, rule)
     _overlaps(c)
+    accuracies = ((item, index) for item, feed in c.items("feeds") for index, rule in enumerate(feed.channels) if rule.accuracy)
+    for item, index in islice(accuracies, 1):
+        c.note(item, ("channels", index, "accuracy"), "accuracies are checked here; uncertainty is not computed yet")
 
 
 def _compiled(c: Context) -> None:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from processors.expressions import Expression
 from processors.factors import Factor, MissingGwp, Resolution
 from schemas.source import SCOPE_CATEGORIES, Source
-from schemas.units import Unit, no_conversion, unit
+from schemas.units import CURRENCIES, Unit, no_conversion, unit
 from scopeline.check.context import REFERENCE, Context, each
 from scopeline.check.expressions import meters, readable, result
 from scopeline.check.settings import split
@@ -154,6 +154,10 @@ def _factor(c: Context, item: Item, source: Source, measured: Unit | None) -> No
     path: Keys = ("factor",)
     if source.factor is not None:
         if source.method == "spend":
+            currency = source.factor.currency
+            if currency is not None and currency not in CURRENCIES:
+                remedy = near(currency, CURRENCIES) or "write a code like EUR"
+                c.error(item, ("factor", "currency"), f"there is no currency {currency}", remedy)
             return
         rule = source.factor.model_dump(exclude_none=True)
         own = str(rule.get("id", "")).startswith("own/")

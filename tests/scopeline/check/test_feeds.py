@@ -78,6 +78,11 @@ def test_overlapping_topics_that_would_count_twice(works, feed, severity):
         assert found[0].key.endswith("topic") and "skip:" in found[0].remedy and "read by" in found[0].message
 
 
+def test_accuracies_are_noted_once(works):
+    text = works.FEEDS.replace("kind: counter}", "kind: counter, accuracy: 1%}")
+    assert "uncertainty" in works.one({"feeds/feeds.yaml": text}, "feeds[0].channels[0].accuracy").message
+
+
 def test_feeds_of_different_brokers_do_not_overlap(works):
     brokers = works.PLANT + "brokers: {one: {host: a}, two: {host: b}}\n"
     feed = B + '"a/#", broker: two, decoder: json, ' + KWH

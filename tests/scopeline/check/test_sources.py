@@ -127,6 +127,14 @@ def test_one_source_for_each_meter_of_a_pattern(works):
     assert "no emissions" in works.one({"sources/press.yaml": text + "factor: {id: own/x}\n"}, "factor").message
 
 
+def test_spend(works):
+    text = "source: tools\nsite: works\nscope: 3\ncategory: cat_1\nmethod: spend\nmeasured_by: works/main:gas\n"
+    text += 'factor: {naics: "331110", currency: EUR, margins: with}\n'
+    assert "not computed yet" in works.one({"sources/spend.yaml": text}, "method").message
+    found = works.problems({"sources/spend.yaml": text.replace("EUR", "EURO")})
+    assert ("factor.currency", "did you mean EUR?") in {(problem.key, problem.remedy) for problem in found}
+
+
 def test_two_sources_that_count_the_same_meter(works):
     text = "source: again\nsite: works\nscope: 2\ncategory: purchased_electricity\nmeasured_by: works/main:energy\n"
     found = works.problems({"sources/again.yaml": text})

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -23,10 +24,11 @@ STOPS_WITHIN = 30.0
 
 
 class Rate(NamedTuple):
-    """Messages acknowledged, in how many seconds, and what the server's process used."""
+    """Messages acknowledged, in how many seconds, the longest wait for one of them, and what the server's process used."""
 
     messages: int
     seconds: float
+    slowest_s: float
     cost: Cost
 
     @property
@@ -61,7 +63,7 @@ def _measure(arguments: Sequence[str], port: int, readings: int) -> Rate:
         server = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=said)
         try:
             _wait_for(port)
-            seconds = publish(port, readings)
+            seconds, slowest = publish(port, readings)
         except Failed as failed:
             raise Failed(f"{failed}: {last_words(said)}") from None
         finally:
@@ -70,7 +72,7 @@ def _measure(arguments: Sequence[str], port: int, readings: int) -> Rate:
             killer.start()
             cost = wait(server, begun)
             killer.cancel()
-    return Rate(readings, seconds, cost)
+    return Rate(readings, seconds, slowest, cost)
 
 
 def _wait_for(port: int) -> None:
@@ -83,13 +85,19 @@ def _wait_for(port: int) -> None:
     raise Failed(f"no broker on port {port} after {STARTS_WITHIN:.0f} s")
 
 
-def publish(port: int, readings: int) -> float:
-    """Publish with QoS 1, at most IN_FLIGHT unacknowledged; seconds from the first publish to the last acknowledgement."""
-    slots, done, acknowledged = threading.Semaphore(IN_FLIGHT), threading.Event(), 0
+def publish(port: int, readings: int) -> tuple[float, float]:
+    """Publish with QoS 1, at most IN_FLIGHT unacknowledged.
+
+    Returns seconds from the first publish to the last acknowledgement, and the longest from a publish to its own (they come in
+    order, as MQTT demands).
+    """
+    slots, done, acknowledged, slowest = threading.Semaphore(IN_FLIGHT), threading.Event(), 0, 0.0
+    sent: deque[float] = deque()
 
     def on_publish(*_: object) -> None:
-        nonlocal acknowledged
+        nonlocal acknowledged, slowest
         acknowledged += 1
+        slowest = max(slowest, time.perf_counter() - sent.popleft())
         slots.release()
         if acknowledged == readings:
             done.set()
@@ -104,10 +112,11 @@ def publish(port: int, readings: int) -> float:
         for topic, payload, _ in frame.iter_rows():
             if not slots.acquire(timeout=60):
                 raise Failed("no acknowledgement for 60 s")
+            sent.append(time.perf_counter())
             client.publish(topic, payload, qos=1)
     if not done.wait(120):
         raise Failed(f"{readings - acknowledged} of {readings} messages were not acknowledged")
     seconds = time.perf_counter() - begun
     client.disconnect()
     client.loop_stop()
-    return seconds
+    return seconds, slowest

@@ -70,4 +70,5 @@ def _embedded(chosen: set[str], messages: int, folder: Path) -> Iterator[Row]:
             ("bare broker", alone, "amqtt, QoS 1, acknowledged at once"),
             ("embedded", whole, f"acknowledged after the commit: {whole.per_second / alone.per_second:.0%} of the bare broker"),
         ):
+            remark += f"; slowest acknowledgement {rate.slowest_s:.2f} s"
             yield name, messages, round(messages / rate.cost.cpu_s), round(rate.per_second), round(rate.cost.peak_mb), remark

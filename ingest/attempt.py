@@ -22,18 +22,24 @@ class Attempt(NamedTuple):
 
 
 def attempt(
-    messages: pl.DataFrame, feeds: Feeds, decoded: Decoded, refused: pl.DataFrame, *, only_feed: str | None = None
+    messages: pl.DataFrame,
+    feeds: Feeds,
+    decoded: Decoded,
+    refused: pl.DataFrame,
+    *,
+    only_feed: str | None = None,
+    lines: bool = False,
 ) -> Attempt:
     """An answer from MESSAGES, what they were decoded to, and REJECTS of the checks that follow (units, window, range).
 
-    Values are written digit for digit as the payload states them, units unconverted.
+    Values are written digit for digit as the payload states them, units unconverted. With `lines`, sentences name the line of a
+    message file.
     """
     kept = decoded.decoded.join(refused.select(_PLACE), on=list(_PLACE), how="anti", maintain_order="left")
     topics = dict(messages.select("message", "topic").rows())
-    several = messages.height > 1
 
     def where(message: int) -> str:
-        return f"line {message}: {topics[message]}" if several else topics[message]
+        return f"line {message}: {topics[message]}" if lines else topics[message]
 
     read = decoded.outcomes.filter(pl.col("feed").is_not_null()).group_by("message", maintain_order=True).agg("feed")
     matches = [f"{where(message)}: read by feed {', '.join(names)}" for message, names in read.rows()]

@@ -98,6 +98,7 @@ def _by_shape(left: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series] | None:
         return None
     token = {key: groups[f"t{leaf}"] for key, leaf in leaves.items()}
     hit = token["topic"].str.starts_with('"') & token["received_at"].str.starts_with('"')
+    hit &= (token["topic"] != '""') & (token["received_at"] != '""')
     payload = token["payload"] if "payload" in token else token["payload_base64"]
     hit &= payload.str.starts_with('"')
     if "payload" in token:

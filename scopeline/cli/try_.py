@@ -60,7 +60,7 @@ def command(
     for block, unreadable, window in _blocks(topic, payload, received_at, messages):
         decoded = ingest.decode(block, feeds, only_feed=feed)
         refused = accept.accept(decoded.decoded, accept.channels(found), window).rejects
-        answer = attempt(block, feeds, decoded, shaped(refused, REJECTS), only_feed=feed)
+        answer = attempt(block, feeds, decoded, shaped(refused, REJECTS), only_feed=feed, lines=messages is not None)
         for reading in answer.lines:
             typer.echo(reading)
         for text in [*(answer.matches if feed is None else ()), *unreadable["detail"], *answer.reasons]:

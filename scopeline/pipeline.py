@@ -86,4 +86,4 @@ def meter(
 def figures(amounts: pl.DataFrame, levels: pl.DataFrame, first: pl.DataFrame, configuration: Configuration) -> pl.DataFrame:
     """AMOUNTS of whole base intervals (whole UTC hours where contracts allocate) -> FIGURES."""
     active = activity.activity(amounts, configuration.plan.sources, first, configuration.base_us)
-    return price.price(active, amounts, levels, configuration.plan)
+    return price.price(active, amounts.with_columns(pl.col("meter").cast(pl.String)), levels, configuration.plan)

@@ -39,7 +39,7 @@ class _Commands(TyperGroup):
         found = importlib.import_module(COMMANDS[name]).command
         if isinstance(found, typer.Typer):
             return typer.main.get_command(found)
-        app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+        app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
         app.command(name)(found)
         return typer.main.get_command(app)
 
@@ -49,6 +49,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
     help="Carbon telemetry that runs live from the sensor to the report and proves every figure.",
 )
 

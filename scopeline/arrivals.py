@@ -49,7 +49,7 @@ def grown(meters: pl.DataFrame, readings: pl.DataFrame) -> pl.DataFrame:
     names = {name: pl.col(name).cast(pl.String).last() for name in ("site", "feed", "kind", "unit")}
     seen = newest.group_by(pl.col("meter").cast(pl.String)).agg(
         **names,
-        first_observed_at=pl.col("observed_at").min(),
+        first_observed_at=pl.min_horizontal(pl.col("observed_at").min(), pl.col("period_start").min()),
         last_observed_at=pl.col("observed_at").max(),
         last_value_n=pl.col("value_n").last(),
         last_received_at=pl.col("received_at").max(),

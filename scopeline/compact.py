@@ -45,8 +45,12 @@ class Readings:
         return dict(self._series.group_by("meter").agg(pl.col("unit").min()).sort("meter").iter_rows())
 
     def first(self) -> pl.DataFrame:
-        """Frame (meter, first_observed_at)."""
-        parts = [chunk.group_by("series").agg(first_observed_at=pl.col("observed_at").min()) for chunk in self._chunks]
+        """Frame (meter, first_observed_at): when each meter begins to speak, which for a period is its start."""
+        starts = ({"observed_at", "period_start"}.intersection(chunk.columns) for chunk in self._chunks)
+        parts = [
+            chunk.group_by("series").agg(first_observed_at=pl.min_horizontal(pl.col(name).min() for name in sorted(names)))
+            for chunk, names in zip(self._chunks, starts, strict=True)
+        ]
         if not parts:
             return pl.DataFrame(schema={"meter": pl.String, "first_observed_at": READINGS["observed_at"]})
         joined = pl.concat(parts).join(self._series, on="series")

@@ -33,7 +33,7 @@ METERS: Schema = {
     "feed": pl.String,
     "kind": pl.String,
     "unit": pl.String,  # the stated unit of the newest reading
-    "first_observed_at": pl.Datetime("us", "UTC"),
+    "first_observed_at": pl.Datetime("us", "UTC"),  # or the start of its first period, where that is earlier
     "last_observed_at": pl.Datetime("us", "UTC"),
     "last_value_n": pl.Int128,
     "last_received_at": pl.Datetime("us", "UTC"),

@@ -124,7 +124,8 @@ class Working(Store):
         apart = ", ".join(
             f"coalesce(max(abs(epoch_us(observed_at) - epoch_us({side}))), 0)" for side in ("period_start", "period_end")
         )
-        sql = f"""SELECT meter, {newest}, min(observed_at) AS first_observed_at, max(observed_at) AS last_observed_at,
+        begins = "min(least(observed_at, coalesce(period_start, observed_at)))"
+        sql = f"""SELECT meter, {newest}, {begins} AS first_observed_at, max(observed_at) AS last_observed_at,
         max(received_at) AS last_received_at, greatest({apart}) AS stretch_us, bool_or(event IS NOT NULL) AS eventful,
         min(unit) AS named_unit
         FROM readings WHERE {where} GROUP BY meter ORDER BY meter"""

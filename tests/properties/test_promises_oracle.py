@@ -8,6 +8,7 @@ import json
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction as F
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -57,6 +58,18 @@ def collapsed(sent: list[dict], channel: dict) -> list[tuple[F, int, F]]:
 
 
 def counter(readings: list[tuple[F, int, F]], channel: dict) -> list[tuple]:
+    """Steps of a counter: split where the device was replaced, closed by what was stated then (a reading without received_at)."""
+    if "swap" not in channel:
+        return uninterrupted(readings, channel)
+    at, last, first = channel["swap"]
+    old, new = [r for r in readings if r[0] < at], [r for r in readings if r[0] >= at]
+    if old and new:
+        old += [] if last is None else [(at, quantity(last, channel), None)]
+        new = [*([] if first is None else [(at, quantity(first, channel), None)]), *new]
+    return uninterrupted(old, channel) + uninterrupted(new, channel)
+
+
+def uninterrupted(readings: list[tuple[F, int, F | None]], channel: dict) -> list[tuple]:
     """Steps (start, end, amount function, estimated, readings used) of a counter without replacements."""
     most = rate(channel["max_rate"]) * N / HOUR if "max_rate" in channel else None
     net = channel.get("decrease") == "net"
@@ -69,13 +82,14 @@ def counter(readings: list[tuple[F, int, F]], channel: dict) -> list[tuple]:
     for i, (t, v, r) in enumerate(readings):
         if 0 < i < len(readings) - 1:
             (t0, a, _), (t2, c, _) = readings[i - 1], readings[i + 1]
+            stated = r is None
             spike = fast(v - a, t - t0) and fast(c - v, t2 - t) and not fast(c - a, t2 - t0)
             glitch = not net and v < a <= c
-            if spike or glitch:
+            if not stated and (spike or glitch):
                 continue
         kept.append((t, v, r))
     top, steps = kept[0][1] if kept else 0, []
-    for (t0, a, r0), (t, v, r) in zip(kept, kept[1:], strict=False):
+    for (t0, a, r0), (t, v, r) in pairwise(kept):
         time, amount = t - t0, None
         over = channel.get("rollover_at")
         around = v - a + half_even(F(over) * F(str(channel.get("scale", 1))) * UNITS[channel["unit"]] * N) if over else 0
@@ -93,7 +107,8 @@ def counter(readings: list[tuple[F, int, F]], channel: dict) -> list[tuple]:
         if fast(amount, time):
             continue
         long = "max_gap" in channel and time > seconds(channel["max_gap"])
-        steps.append((t0, t, linear(amount, t0, t), long, [(t0, r0), (t, r)]))
+        used = [(at, received) for at, received in ((t0, r0), (t, r)) if received is not None]
+        steps.append((t0, t, linear(amount, t0, t) if t > t0 else (lambda _, n=amount: n), long, used))
     return steps
 
 
@@ -107,7 +122,7 @@ def powered(readings: list[tuple[F, int, F]], channel: dict) -> list[tuple]:
     sign = {"net": lambda x: x, "import": lambda x: max(x, 0), "export": lambda x: max(-x, 0)}[way]
     most = seconds(channel.get("max_gap", "15m"))
     steps = []
-    for (t0, a, r0), (t1, b, r1) in zip(readings, readings[1:], strict=False):
+    for (t0, a, r0), (t1, b, r1) in pairwise(readings):
         if t1 - t0 > most:
             continue
         a, b = sign(a), sign(b)
@@ -192,6 +207,14 @@ def counters(draw):
         value = max(F(0), value + F(move))
         if "rollover_at" in channel:
             value %= channel["rollover_at"]
+    if draw(st.integers(0, 3)) == 0 and found:
+        place = draw(st.integers(0, len(found) - 1))
+        at, first = found[place]
+        ago, before = draw(st.sampled_from([0, 1, 200, 900])), found[place - 1] if place else (at - 3600, F(0))
+        at = max(at - ago, before[0] + 1)
+        last = draw(st.sampled_from([None, F(0), F(1), F(7, 2)]))
+        first = draw(st.sampled_from([None, first, max(F(0), first - 1)]))
+        channel["swap"] = (at, None if last is None else decimal(before[1] + last), None if first is None else decimal(first))
     return channel, found
 
 
@@ -242,41 +265,48 @@ def cases(draw):
         sent = []
         for at, value in readings:
             late = draw(st.sampled_from([1, 1, 1, 1, 700, 5000]))
-            sent.append(said(number, at, value, at + late))
+            sent.append(said(number, channel, at, value, at + late))
             again = draw(st.sampled_from(["", "", "", "", "", "same", "corrected", "tied", "back"]))
             if again == "same":
-                sent.append(said(number, at, value, at + late + 30))
+                sent.append(said(number, channel, at, value, at + late + 30))
             elif again == "corrected":
-                sent.append(said(number, at, value + 1, at + late + 30))
+                sent.append(said(number, channel, at, value + 1, at + late + 30))
             elif again == "tied":
-                sent.append(said(number, at, value + 1, at + late))
+                sent.append(said(number, channel, at, value + 1, at + late))
             elif again == "back":
-                sent += [said(number, at, value + 1, at + late + 30), said(number, at, value, at + late + 60)]
+                sent += [said(number, channel, at, value + 1, at + late + 30), said(number, channel, at, value, at + late + 60)]
         found.append((channel, draw(st.permutations(sent))))
     return found
 
 
-def said(number: int, at: F, value: F, received: F) -> dict:
+def said(number: int, channel: dict, at: F, value: F, received: F) -> dict:
     payload = json.dumps({"t": stamp(at), "v": "?"}).replace('"?"', decimal(value))
-    return {"t": at, "v": decimal(value), "received": received, "topic": f"w/m{number}", "payload": payload}
+    device = "b" if "swap" in channel and at >= channel["swap"][0] else "a"
+    return {"t": at, "v": decimal(value), "received": received, "topic": f"w/m{number}/{device}", "payload": payload}
 
 
 def folder(channels: list[dict]) -> dict:
-    numbers = range(len(channels))
-    feeds = [
-        {
-            "feed": f"f{n}",
-            "topic": f"w/m{n}",
-            "decoder": "json",
-            "meter": f"w/m{n}",
+    feeds, sources, table = [], [], ["feed,device,channel,meter,site,valid_from,valid_to,first_reading,last_reading"]
+    for n, channel in enumerate(channels):
+        rules = {key: value for key, value in channel.items() if key != "swap"}
+        feed = {"feed": f"f{n}", "topic": f"w/m{n}/{{device}}", "decoder": "json", "meter": f"w/m{n}"}
+        feed |= {
             "observed_at": {"path": "$.t", "format": "iso8601"},
-            "channels": [{"channel": "e", "value": "$.v", **channel}],
+            "channels": [{"channel": name(channel), "value": "$.v", **rules}],
         }
-        for n, channel in zip(numbers, channels, strict=True)
-    ]
-    sources = [
-        {"source": f"s{n}", "site": "w", "scope": "none", "category": "energy_only", "measured_by": f"w/m{n}:e"} for n in numbers
-    ]
+        if "swap" in channel:
+            at, last, first = channel["swap"]
+            del feed["meter"]
+            feed["meters"] = "table"
+            table.append(f"f{n},a,e,w/m{n},w,,{stamp(at)},,{last or ''}")
+            table.append(f"f{n},b,e,w/m{n},w,{stamp(at)},,{first or ''},")
+        feeds.append(feed)
+        sources.append(silent(f"s{n}", f"w/m{n}:{name(channel)}"))
+    if len(channels) > 1:
+        first, second = (f"[w/m{n}:{name(channels[n])}]" for n in (0, 1))
+        sources.append(silent("difference", f"{first} - 0.5 * {second}"))
+    if any(name(channel) == "e" for channel in channels):
+        sources.append(silent("sum", "sum([w/*:e])"))
     return {
         "plant.yaml": {
             "organisation": "Pencil",
@@ -285,7 +315,17 @@ def folder(channels: list[dict]) -> dict:
         },
         "feeds/f.yaml": {"feeds": feeds},
         "sources/s.yaml": {"sources": sources},
+        **({"meters/m.csv": "\n".join(table) + "\n"} if len(table) > 1 else {}),
     }
+
+
+def name(channel: dict) -> str:
+    """Totals and amounts are `e`, rates `p`."""
+    return "p" if channel["kind"] == "rate" else "e"
+
+
+def silent(name: str, measured_by: str) -> dict:
+    return {"source": name, "site": "w", "scope": "none", "category": "energy_only", "measured_by": measured_by}
 
 
 def close(cell: str, value: F | None) -> bool:
@@ -306,8 +346,8 @@ def test_amounts_by_the_text(compute, case):
         start = datetime.fromisoformat(row["interval_start"])
         got[row["source"]][int((start - ZERO).total_seconds()) // BASE] = row
     clock = max(r for channel, sent in case for _, _, r in collapsed(sent, channel))
-    for number, (channel, sent) in enumerate(case):
-        want = expected(sent, channel)
+    known = [expected(sent, channel) for channel, sent in case]
+    for number, ((channel, sent), want) in enumerate(zip(case, known, strict=True)):
         have = got[f"s{number}"]
         assert list(have) == list(want), (channel, sent)
         for k, (n, coverage, share, lag) in want.items():
@@ -319,6 +359,28 @@ def test_amounts_by_the_text(compute, case):
                 assert close(row["estimated_share"], share), told
             late = "restated" if lag > LATENESS else "final"
             assert row["status"] == ("provisional" if clock <= (k + 1) * BASE + LATENESS else late), told
+    if len(case) > 1:
+        both = {k: half_even(known[0][k][0] - F(known[1][k][0], 2)) for k in sorted(known[0].keys() & known[1].keys())}
+        assert {k: float(row["activity"]) for k, row in got["difference"].items()} == {k: float(F(n, N)) for k, n in both.items()}
+    totals = [n for n, channel in enumerate(channels) if name(channel) == "e"]
+    sums = summed([known[n] for n in totals], [min(m["t"] for m in case[n][1]) for n in totals])
+    assert list(got["sum"]) == list(sums)
+    for k, (n, coverage) in sums.items():
+        told = (case, k, got["sum"][k])
+        assert float(got["sum"][k]["activity"]) == float(F(n, N)), told
+        if coverage is not None:
+            assert abs(float(got["sum"][k]["coverage"]) - coverage) < 1e-8, told
+
+
+def summed(known: list[dict[int, tuple]], first: list[F]) -> dict[int, tuple]:
+    """sum([...]): what there is, and its share of the time of all meters that have begun; None where an event is among them."""
+    found = {}
+    for k in sorted({k for one in known for k in one}):
+        parts = [one[k] for one in known if k in one]
+        begun = sum(at < (k + 1) * BASE or k in one for one, at in zip(known, first, strict=True))
+        timed = all(part[1] is not None for one in known for part in one.values())
+        found[k] = (sum(part[0] for part in parts), sum(part[1] for part in parts) / begun if timed else None)
+    return found
 
 
 @pytest.mark.parametrize(("value", "n"), [("0.0000000005", 0), ("0.0000000015", 2), ("0.0000000025", 2)])

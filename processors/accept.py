@@ -20,6 +20,7 @@ from schemas.plant import Plant
 from schemas.scalars import Quantity
 from schemas.units import Unit, UnitProblem, is_additive, is_rate, no_conversion, unit
 
+_CONSTANTS = ["_num", "_add", "_den"]
 _RULE = ["feed", "channel", "kind", "unit", "scale"]
 
 
@@ -95,14 +96,15 @@ def accept(decoded: pl.DataFrame, channels: Channels, window: bool = True) -> Ac
     combinations = distinct(decoded, _RULE)
     table = _rules(combinations.rows(), channels)
     if table.height == 1:
-        ruled = decoded.with_columns(
-            pl.lit(value, dtype=table.schema[name]).alias(name) for name, value in table.row(0, named=True).items()
-        )
+        only = table.row(0, named=True)
+        ruled = decoded.with_columns(pl.lit(only[name], dtype=dtype).alias(name) for name, dtype in table.schema.items())
+        constants = [pl.lit(only[name], dtype=EXACT) for name in _CONSTANTS]
     else:
         number = combinations.with_row_index("_rule")
         place = decoded.select(_RULE).join(number, on=_RULE, how="left", nulls_equal=True, maintain_order="left")["_rule"]
         ruled = decoded.with_columns(table[place])
-    ruled = ruled.with_columns(value_n=_value_n(ruled))
+        constants = [pl.col(name) for name in _CONSTANTS]
+    ruled = ruled.with_columns(value_n=_value_n(ruled, constants))
     refused = ruled.select(_refused(window).alias("refused"))["refused"]
     if not refused.any():
         return Accepted(narrowed(ruled, READINGS), shaped(ruled.clear(), REJECTS))
@@ -144,15 +146,13 @@ def _arithmetic(found: Unit, scale: Any, text: str | None) -> dict[str, Any]:
     return {"_factor": str(factor), "_offset": str(found.offset)} | exact
 
 
-def _value_n(ruled: pl.DataFrame) -> pl.Series:
+def _value_n(ruled: pl.DataFrame, constants: list[pl.Expr]) -> pl.Series:
     """The exact quantity: vectorised where number and constants fit, by fractions elsewhere; the same result."""
-    stated = ruled.select(decimals(pl.col("value")).alias("stated"), "_num", "_add", "_den")
-    bound = (
-        pl.col("stated").cast(pl.Float64).abs() * pl.col("_num").cast(pl.Float64).abs() + pl.col("_add").cast(pl.Float64).abs()
-    )
+    num, add, den = constants
+    stated = ruled.select(decimals(pl.col("value")).alias("stated"), *_CONSTANTS)
+    bound = pl.col("stated").cast(pl.Float64).abs() * num.cast(pl.Float64).abs() + add.cast(pl.Float64).abs()
     fits = stated.select(fits=(bound < FITS).fill_null(False))["fits"]
-    product = pl.col("stated") * pl.col("_num") + pl.col("_add")
-    value = stated.select(value=half_even(product, pl.col("_den")))["value"]
+    value = stated.select(value=half_even(pl.col("stated") * num + add, den))["value"]
     if fits.all():
         return value
     where = (~fits).arg_true()

@@ -67,6 +67,15 @@ def edges(frame: pl.DataFrame, *columns: str) -> pl.Series:
     return frame.select(edge=pl.any_horizontal(first, *differs))["edge"]
 
 
+def alike(values: pl.Series) -> bool:
+    """Whether all values are the same one (or null); true of an empty column.
+
+    >>> alike(pl.Series([None, None])), alike(pl.Series([1, None]))
+    (True, False)
+    """
+    return values.is_empty() or values.null_count() == values.len() or bool(values.eq_missing(values[0]).all())
+
+
 def run_sums(values: pl.DataFrame, start: pl.Series) -> pl.DataFrame:
     """Sums of each column over runs of rows (`start` marks their first rows), exact for integers: differences of running sums.
 
@@ -123,7 +132,7 @@ def ruled(frame: pl.DataFrame, rules: pl.DataFrame, columns: list[str], identity
     added = []
     for name in columns:
         said = found[name]
-        if said.len() and (said.eq_missing(said[0])).all():
+        if said.len() and alike(said):
             added.append(pl.lit(said[0], dtype=said.dtype).alias(name))
         else:
             added.append(pl.lit(said.gather(run)).alias(name))

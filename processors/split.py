@@ -9,10 +9,11 @@ from datetime import datetime
 import polars as pl
 
 from processors.exact import EXACT, HOUR_US, big, guarded, linear_floor, ramp_floor
-from processors.series import codes, edges, narrowed, ordered, run_max, run_sums
+from processors.series import alike, codes, edges, narrowed, ordered, run_max, run_sums
 from schemas.frames import AMOUNTS, TIME
 
-_CHUNK = 1_000_000
+_CHUNK = 250_000
+_ALIKE = ["shape", "rate0_n", "rate1_n", "estimated", "suspect", "spans"]
 _SMALL = 9.0e18  # a product of doubles below this fits 64 bits
 
 
@@ -89,7 +90,9 @@ def _parts(frame: pl.DataFrame, base_us: int) -> pl.DataFrame:
     else:
         row = frame.select(pl.int_range(pl.len(), dtype=pl.UInt32).repeat_by(count).explode())[:, 0]
         within = pl.int_range(row.len(), dtype=pl.Int64, eager=True) - (count.cum_sum() - count).gather(row)
-        parts = frame[row].with_columns(interval=pl.col("first") + within)
+        plain = [name for name in _ALIKE if alike(frame[name])]  # not worth copying
+        same = {name: pl.lit(frame[name].first(), dtype=frame.schema[name]) for name in plain}
+        parts = frame.drop(plain)[row].with_columns(interval=pl.col("first") + within, **same)
     begin = pl.col("interval") * base_us
     return parts.with_columns(low=pl.max_horizontal("start", begin), high=pl.min_horizontal("end", begin + base_us))
 
@@ -98,14 +101,17 @@ def _part(parts: pl.DataFrame) -> pl.Series:
     """Exact amount of each part: floor(F(high)) - floor(F(low))."""
     whole = (pl.col("low") == pl.col("start")) & (pl.col("high") == pl.col("end"))
     cut = parts.select(cut=~whole)["cut"]
-    amount = parts["amount_n"].cast(EXACT)
+    amount, many = parts["amount_n"].cast(EXACT), parts.height // 3
     if not cut.any():
         return amount
-    columns = {"even": ["amount_n"], "ramp": ["rate0_n", "rate1_n"]}
-    for shape, integral in (("even", _even), ("ramp", _ramp)):
-        where = (cut & (parts["shape"] == shape)).arg_true()
+    for shape, integral, columns in (("even", _even, ["amount_n"]), ("ramp", _ramp, ["rate0_n", "rate1_n"])):
+        of = parts["shape"] == shape
+        where = (cut & of).arg_true()
+        narrow = parts.select("low", "high", "start", "end", *columns)
+        if where.len() > many and of.all():
+            return integral(narrow)  # of a whole step it is the amount itself
         if where.len():
-            amount = amount.scatter(where, integral(parts.select("low", "high", "start", "end", *columns[shape])[where]))
+            amount = amount.scatter(where, integral(narrow[where]))
     return amount
 
 
@@ -162,7 +168,7 @@ def _summed(parts: pl.DataFrame) -> pl.DataFrame:
     if start.all():
         return parts
     last = start.shift(-1, fill_value=True)
-    flags = [name for name in ("spans", "suspect") if parts[name].n_unique() > 1]
+    flags = [name for name in ("spans", "suspect") if not alike(parts[name])]
     added = [name for name in ("amount_n", "covered_us", "estimated_n") if name != "estimated_n" or (parts[name] != 0).any()]
     sums = run_sums(parts.select(*added, *(pl.col(flag).cast(pl.Int32) for flag in flags)), start)
     heads = parts.filter(last).with_columns(*sums.get_columns(), run_max(parts["lag_us"], start).alias("lag_us"))

@@ -66,9 +66,9 @@ class Direct:
                 given.get("basis"),
                 bool(given.get("consolidated")),
             )
+            return write(self.service.figures(query), file, form, dialect, progress)
         except QueryError as error:
             raise Failed(error.message, error.remedy, misuse=True) from None
-        return write(self.service.figures(query), file, form, dialect, progress)
 
 
 @contextmanager

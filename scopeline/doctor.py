@@ -9,12 +9,15 @@ from typing import Any, Literal
 
 from scopeline.query import local
 from scopeline.service import Service
-from scopeline.service.health import counts, lag_s, unpriced
+from scopeline.service.health import counts, trouble, unpriced, waiting
 from scopeline.service.host import ask
 
+EMBEDDED = "embedded"
+"""The broker that runs inside the instance."""
 LEAST_FREE = 1 << 30
 """Bytes; below this the disk is a finding."""
-MOST_LAG_S = 10.0
+MOST_WAITING = 10_000
+"""Messages; more than this are not committed in time."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Report:
 def examine(service: Service) -> Report:
     """Look at everything once; nothing is changed."""
     found = counts(service.host)
-    facts = {**found, "running": service.host.running, "lag_s": lag_s(service.host), "feeds": len(service.plant.feeds)}
+    facts = {**found, "running": service.host.running, "waiting": waiting(service.host), "feeds": len(service.plant.feeds)}
     looks = (_plant, _reach, _store, _feeds, _quarantine, _sources, _factors, _disk)
     return Report(tuple(finding for look in looks for finding in look(service)), facts)
 
@@ -58,6 +61,8 @@ def _reach(service: Service) -> Iterator[Finding]:
     if not service.host.running:
         yield Finding("warning", "broker", "No instance runs on this plant folder", "Start one: `scopeline run`.")
     for name, broker in sorted(service.plant.settings.brokers.items()):
+        if name == EMBEDDED and not service.host.running:
+            continue
         try:
             socket.create_connection((broker.host, broker.port), timeout=3).close()
         except OSError as error:
@@ -66,9 +71,11 @@ def _reach(service: Service) -> Iterator[Finding]:
 
 
 def _store(service: Service) -> Iterator[Finding]:
-    lag = lag_s(service.host)
-    if lag > MOST_LAG_S:
-        yield Finding("warning", "store", f"The figures are {lag:.0f} s behind the log", "Wait, or look at the instance's log.")
+    if reason := trouble(service.host):
+        yield Finding("error", "store", reason, "Messages wait unacknowledged until it is solved; look at disk and log.")
+    if (count := waiting(service.host)) > MOST_WAITING:
+        what = f"{count} messages wait for their commit"
+        yield Finding("warning", "store", what, "Wait, or send less: more come in than this machine computes.")
 
 
 def _feeds(service: Service) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from scopeline.query import rfc3339
+from scopeline.query import QueryError, rfc3339
 from scopeline.remote import Failed
 from scopeline.service.figures import Figures
 from scopeline.tokens import write_private
@@ -17,6 +17,8 @@ from sinks import files
 
 def write(figures: Figures, file: Path, form: str, dialect: str = "plain", progress: Callable[[Any], None] | None = None) -> Path:
     """Write an answer and its meta file, whole or not at all; returns the meta file's path. Constant memory."""
+    if dialect not in files.DIALECTS:
+        raise QueryError(f"csv dialect {dialect!r} is not known", f"Use one of: {', '.join(files.DIALECTS)}.")
     if progress:
         figures.seen = progress
     now = figures.host.now()

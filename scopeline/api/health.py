@@ -19,7 +19,7 @@ METRICS = {
     "scopeline_unpriced_sources": ("gauge", "Sources with an unpriced figure in the last 24 hours."),
     "scopeline_quarantined_messages": ("gauge", "Messages in quarantine."),
     "scopeline_log_position": ("gauge", "Place of the newest message in the log."),
-    "scopeline_lag_seconds": ("gauge", "Age of the oldest message that is received but not yet in the figures."),
+    "scopeline_waiting_messages": ("gauge", "Messages received and not yet committed, so not acknowledged."),
     "scopeline_configuration_errors": ("gauge", "Errors of the plant folder's last edit; above 0 the edit is not in force."),
     "scopeline_state_bytes": ("gauge", "Size of the data file."),
     "scopeline_disk_free_bytes": ("gauge", "Free space where the data file lies."),

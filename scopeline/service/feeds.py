@@ -97,15 +97,11 @@ def try_(host: Host, topic: str, payload: bytes, feed: str | None, received_at: 
     if feed is not None and feed not in known:
         raise LookupError(f"There is no feed {feed!r}; feeds are: {', '.join(sorted(known)) or 'none'}")
     row = {"message": 1, "topic": topic, "payload": payload, "received_at": received_at or host.now(), "retained": False}
-    decoded = ingest.decode(shaped(pl.DataFrame([row]), MESSAGES), host.configuration.feeds)
-    refused = accept.accept(decoded.decoded, host.configuration.channels).rejects
+    configuration = host.configuration
+    decoded = ingest.decode(shaped(pl.DataFrame([row]), MESSAGES), configuration.feeds, only_feed=feed)
+    refused = accept.accept(decoded.decoded, configuration.channels, window=received_at is not None).rejects
     rejects = pl.concat([shaped(decoded.rejects, REJECTS), shaped(refused, REJECTS)])
-    if received_at is None:
-        rejects = rejects.filter(~pl.col("reason").is_in(["too_old", "in_future"]))
-    found = decoded.decoded.join(rejects.select("message", "index", "feed"), on=["message", "index", "feed"], how="anti")
-    if feed is not None:
-        chosen = pl.col("feed") == feed
-        found, rejects = found.filter(chosen), rejects.filter(chosen)
+    found = decoded.decoded.join(rejects, on=["message", "index", "feed"], how="anti")
     return {
         "readings": found.select("feed", *READING).to_dicts(),
         "rejects": rejects.drop("message").to_dicts(),

@@ -19,21 +19,24 @@ def ready(host: Host) -> bool:
     return host.running
 
 
-def lag_s(host: Host) -> float:
-    """Age of the oldest message in the log whose figures are not in yet; 0 when there is none."""
-    oldest = ask(
-        host, "SELECT min(received_at) AS at FROM messages WHERE message > $position", {"position": host.store.position()}
-    )
-    at = oldest["at"][0]
-    return max(0.0, (host.now() - at).total_seconds()) if at else 0.0
+def waiting(host: Host) -> int:
+    """Messages that are received and not yet committed with their figures; 0 where nothing comes in."""
+    inbox = getattr(host, "inbox", None)  # only a running instance has one
+    return int(inbox.waiting) if inbox else 0
+
+
+def trouble(host: Host) -> str | None:
+    """Why nothing can be committed at present (a full disk, for example), or None."""
+    found: str | None = getattr(getattr(host, "worker", None), "problem", None)
+    return found
 
 
 def counts(host: Host) -> dict[str, int]:
-    """Rows of the large tables."""
+    """Rows of the large tables, and messages ever taken in."""
     sql = """SELECT (SELECT count(*) FROM readings) AS readings, (SELECT count(*) FROM figures) AS figures,
-    (SELECT coalesce(max(message), 0) FROM messages) AS position, (SELECT count(DISTINCT message) FROM rejects) AS quarantined,
-    (SELECT CAST(coalesce(sum(messages), 0) AS BIGINT) FROM traffic) AS messages"""
-    return {name: int(value) for name, value in ask(host, sql, {}).row(0, named=True).items()}
+    (SELECT count(DISTINCT message) FROM rejects) AS quarantined"""
+    rows = {name: int(value) for name, value in ask(host, sql, {}).row(0, named=True).items()}
+    return {"messages": host.store.position(), **rows}
 
 
 def unpriced(host: Host) -> pl.DataFrame:
@@ -63,8 +66,8 @@ def metrics(host: Host) -> Metrics:
         "scopeline_figures": [({}, found["figures"])],
         "scopeline_unpriced_sources": [({}, float(unpriced(host).height))],
         "scopeline_quarantined_messages": [({}, found["quarantined"])],
-        "scopeline_log_position": [({}, found["position"])],
-        "scopeline_lag_seconds": [({}, lag_s(host))],
+        "scopeline_log_position": [({}, found["messages"])],
+        "scopeline_waiting_messages": [({}, float(waiting(host)))],
         "scopeline_configuration_errors": [({}, float(sum(p.severity == "error" for p in host.problems)))],
         "scopeline_state_bytes": [({}, float(file.stat().st_size))],
         "scopeline_disk_free_bytes": [({}, float(shutil.disk_usage(file.parent).free))],

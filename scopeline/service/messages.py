@@ -33,7 +33,9 @@ def base_unit(unit: str | None) -> str | None:
 def in_units(frame: pl.DataFrame, exact: str, shown: str) -> pl.DataFrame:
     """Exact integers as numbers of base units, and the stated unit replaced by the base unit."""
     names = {unit: base_unit(unit) for unit in frame["unit"].unique().to_list()}
-    return frame.with_columns(numbers(frame[exact]).alias(shown), unit=pl.col("unit").replace_strict(names, return_dtype=pl.String))
+    return frame.with_columns(
+        numbers(frame[exact]).alias(shown), unit=pl.col("unit").replace_strict(names, return_dtype=pl.String)
+    )
 
 
 METER = (*("meter", "site", "feed", "kind", "unit"), *("first_observed_at", "last_observed_at", "last_value", "last_received_at"))

@@ -1,20 +1,27 @@
 """A small plant with a day of messages in a real data file, and the Service on it."""
 
 import json
+import shutil
+import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
+import uvicorn
 
 from schemas.frames import MESSAGES, shaped
 from scopeline import pipeline
+from scopeline.api import create
 from scopeline.catalogue import catalogue
 from scopeline.log import Log, Store
 from scopeline.plant import load
+from scopeline.remote import announce, withdraw
 from scopeline.service import Service
-from scopeline.upkeep import Upkeep
+from scopeline.tokens import Tokens
+from scopeline.upkeep import Upkeep, units_seen
 
 DAY = datetime(2026, 3, 29, tzinfo=UTC)
 NOW = DAY + timedelta(hours=12, minutes=30)
@@ -52,11 +59,20 @@ feeds:
     meter: duisburg/tank
     observed_at: {path: "$.t", format: iso8601}
     channels: [{channel: fill, value: "$.l", unit: L, kind: amount, event: "$.id"}]
-  - {feed: silent, topic: acme/silent, decoder: plain, meter: duisburg/silent, channels: [{channel: value, unit: kWh, kind: counter}]}
+  - feed: silent
+    topic: acme/silent
+    decoder: plain
+    meter: duisburg/silent
+    channels: [{channel: value, unit: kWh, kind: counter}]
 """,
     "sources/sources.yaml": """
 sources:
-  - {source: works-power, site: duisburg, scope: 2, category: purchased_electricity, measured_by: "duisburg/main:energy", tags: {line: L1}}
+  - source: works-power
+    site: duisburg
+    scope: 2
+    category: purchased_electricity
+    measured_by: "duisburg/main:energy"
+    tags: {line: L1}
   - source: boiler
     site: duisburg
     scope: 1
@@ -68,21 +84,30 @@ sources:
     scope: 1
     category: mobile_combustion
     measured_by: "duisburg/tank:fill"
+    factor: {id: own/diesel}
 """,
     "contracts.yaml": """
 contracts:
-  - {contract: wind, site: duisburg, kind: ppa, covers: {share: 40%}, factor: {id: own/wind}, valid_from: 2026-01-01, valid_to: 2026-12-31}
+  - contract: wind
+    site: duisburg
+    kind: ppa
+    covers: {share: 40%}
+    factor: {id: own/wind}
+    valid_from: 2026-01-01
+    valid_to: 2026-12-31
 """,
     "factors/own.csv": (
-        "factor_id,activity,region,scope,gas,value,unit,per_unit,basis,boundary,valid_from,valid_to,published,gwp_set,uncertainty_pct,citation\n"
+        "factor_id,activity,region,scope,gas,value,unit,per_unit,basis,boundary,valid_from,valid_to,published,gwp_set,"
+        "uncertainty_pct,citation\n"
         "grid,Grid,DE,2,CO2e,0.4,kg,kWh,,generation,2020-01-01,,2020-01-01,,,a national inventory\n"
         "residual,Residual mix,DE,2,CO2e,0.7,kg,kWh,,generation,2020-01-01,,2020-01-01,,,a registry\n"
         "wind,Wind,DE,2,CO2e,0,kg,kWh,,generation,2020-01-01,,2020-01-01,,,a supplier\n"
         "gas,Natural gas,DE,1,CO2,0.18,kg,kWh,gross,,2020-01-01,,2020-01-01,,,a supplier bill\n"
+        "diesel,Diesel,DE,1,CO2,2.6,kg,L,,,2020-01-01,2025-12-31,2020-01-01,,,a supplier bill\n"
         "gas,Natural gas,DE,1,CH4,0.00001,kg,kWh,gross,,2020-01-01,,2020-01-01,,,a supplier bill\n"
     ),
 }
-"""trucks has no factor: unpriced. Brokers: nothing listens there."""
+"""The factor of trucks has ended: unpriced. Brokers: nothing listens there."""
 
 
 def message(topic: str, at: datetime, **payload: object) -> dict[str, object]:
@@ -99,7 +124,7 @@ def messages() -> list[dict[str, object]]:
         if n % 3 == 0:
             found.append(message("acme/gas", at, kwh=500 + n * 20 / 12))
     found += [message("acme/diesel", DAY + timedelta(hours=h), l=100, id=f"=ticket-{h}") for h in (3, 9)]
-    found.append({"topic": "acme/main", "payload": b"{broken", "received_at": DAY + timedelta(hours=5), "retained": False})
+    found.append({"topic": "acme/main", "payload": b"\xff{broken", "received_at": DAY + timedelta(hours=5), "retained": False})
     found.append({"topic": "acme/other", "payload": b"1", "received_at": DAY + timedelta(hours=6), "retained": False})
     found.sort(key=lambda row: (row["received_at"], row["topic"]))  # type: ignore[arg-type,return-value]  # a time and a text
     return found
@@ -119,8 +144,8 @@ class FilledHost:
         self.log = Log(plant_dir / ".scopeline" / "scopeline.duckdb")
         self.store = Store(self.log)
         self.upkeep = Upkeep(self.log, pipeline)  # type: ignore[arg-type]  # the module has what Steps asks for
-        self.upkeep.load(pipeline.configure(plant, catalogue()))
-        self.position = 0
+        self.upkeep.load(pipeline.configure(plant, catalogue(), units_seen(self.store.meters())))
+        self.position = self.store.position()
         self.published: list[tuple[str, bytes]] = []
 
     @property
@@ -150,19 +175,32 @@ class FilledHost:
         return {"tried": len(wanted), "read": 0, "still": len(wanted)}
 
 
-@pytest.fixture
-def plant_dir(tmp_path: Path) -> Path:
-    folder = tmp_path / "plant"
+def written(folder: Path) -> Path:
     for name, text in FILES.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     return folder
 
 
+@pytest.fixture(scope="session")
+def filled_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The plant with its messages, made once; tests work on copies."""
+    folder = written(tmp_path_factory.mktemp("filled") / "plant")
+    made = FilledHost(folder)
+    made.take(messages())
+    made.log.close()
+    return folder
+
+
+@pytest.fixture
+def plant_dir(filled_dir: Path, tmp_path: Path) -> Path:
+    """A plant folder with a data file that no instance has open."""
+    return Path(shutil.copytree(filled_dir, tmp_path / "plant"))
+
+
 @pytest.fixture
 def host(plant_dir: Path) -> Iterator[FilledHost]:
     made = FilledHost(plant_dir)
-    made.take(messages())
     yield made
     made.log.close()
 
@@ -170,3 +208,20 @@ def host(plant_dir: Path) -> Iterator[FilledHost]:
 @pytest.fixture
 def service(host: FilledHost) -> Service:
     return Service(host)
+
+
+@pytest.fixture
+def running(service: Service, plant_dir: Path) -> Iterator[str]:
+    """The API of an instance at a real address, announced to commands."""
+    app = create(service, Tokens(plant_dir), instance_token="of-the-instance")
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    address = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    announce(plant_dir, address, "of-the-instance")
+    yield address
+    withdraw(plant_dir)
+    server.should_exit = True
+    thread.join(5)

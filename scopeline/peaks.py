@@ -1,67 +1,69 @@
 """The maximum of a jittering counter before a window: what its falls within `jitter` are measured against.
 
-processors.counters: nothing counts until the old maximum since the last swap, rollover or reset is passed. A window in the
-middle of a series needs that maximum; looking for it reaches back until it is certain, and what was found is remembered and
-moved along.
+A window in the middle of a series needs the maximum since the last swap, rollover or reset (processors.context). Looking for it
+reaches back until it is certain; what was found is remembered and moved along.
 """
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import polars as pl
 
-from processors import collapse
+from processors import collapse, context
+from processors.meters import Meters
 from scopeline.log import Store
 
 _FIRST = timedelta(hours=1)
 _ERAS = ("swap", "rollover", "reset")
+_TICK = timedelta(microseconds=1)
 
 
 class Peaks:
-    """peak_n of counters just before an instant. The store must show the readings and events as they are before that instant."""
+    """peak_n of counters at a kept reading. The store must show readings and events as they are up to that instant."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[datetime, int | None]] = {}
+        self._known: dict[str, tuple[datetime, int]] = {}
 
     def forget(self, meter: str, since: datetime) -> None:
         """Readings at or after `since` came or changed."""
-        if meter in self._known and self._known[meter][0] > since:
+        if meter in self._known and self._known[meter][0] >= since:
             del self._known[meter]
 
     def clear(self) -> None:
         self._known.clear()
 
-    def before(self, store: Store, meter: str, at: datetime, first: datetime, jitter_n: int, stated: pl.DataFrame) -> int | None:
-        """The maximum of the series that a reading at `at` continues; None where nothing comes before.
+    def at(
+        self, store: Store, meter: str, at: datetime, first: datetime, jitter_n: int, rules: Callable[[pl.DataFrame], Meters]
+    ) -> int:
+        """The maximum with which a frame of the meter that starts with its kept reading at `at` begins.
 
-        first: the meter's first reading; stated: (at, value_n), what replacements say that new devices showed first.
+        first: the meter's first reading; rules: READINGS -> processors.meters.Meters.
         """
-        begin, start = (peak := self._known.get(meter)) and peak[0], at - _FIRST
-        if peak and begin is not None and begin <= at:
-            found = self._between(store, meter, begin, at, stated)
-            era, values = found
-            top = max([*values, *([peak[1]] if not era and peak[1] is not None else [])], default=None)
-            self._known[meter] = (at, top)
-            return top
-        while True:
-            era, values = self._between(store, meter, start, at, stated)
-            if era or start <= first or certain(values, jitter_n):
-                top = max(values, default=None)
-                self._known[meter] = (at, top)
-                return top
-            start = at - 4 * (at - start)
+        start, peak = self._known.get(meter, (None, None))
+        before = None
+        if start is not None and start <= at:
+            before = pl.DataFrame({"meter": [meter], "peak_n": [peak]}, schema={"meter": pl.String, "peak_n": pl.Int128})
+            kept, _ = self._kept(store, meter, start, at)
+        else:
+            start = at - _FIRST
+            while True:
+                kept, era = self._kept(store, meter, start, at)
+                if era or start <= first or certain(kept["value_n"].to_list(), jitter_n):
+                    break
+                start = at - 4 * (at - start)
+        top = int(context.peaks(kept, rules(kept), before)["peak_n"][0])
+        self._known[meter] = (at, top)
+        return top
 
-    def _between(self, store: Store, meter: str, start: datetime, end: datetime, stated: pl.DataFrame) -> tuple[bool, list[int]]:
-        """Whether an era of the series starts in [start, end), and the kept values in it since then."""
-        readings = collapse.collapse(store.readings(meter, start, end), store.payloads)
-        events = store.events([meter], start, end)
+    def _kept(self, store: Store, meter: str, start: datetime, end: datetime) -> tuple[pl.DataFrame, bool]:
+        """READINGS in [start, end] that were not taken out, and whether an era of the counter starts after the first of them."""
+        readings = collapse.collapse(store.readings(meter, start, end + _TICK), store.payloads).filter(
+            pl.col("kind") == "counter"
+        )
+        events = store.events([meter], start, end + _TICK)
         out = events.filter(pl.col("event").is_in(["spike", "glitch"]))
-        kept = readings.join(out, left_on="observed_at", right_on="at", how="anti").select(at="observed_at", value_n="value_n")
-        eras = events.filter(pl.col("event").is_in(_ERAS))["at"]
-        if eras.is_empty():
-            return False, kept["value_n"].to_list()
-        since = eras.max()
-        shown = pl.concat([kept, stated.select("at", "value_n")]).filter(pl.col("at") >= since, pl.col("at") < end)
-        return True, shown["value_n"].drop_nulls().to_list()
+        kept = readings.join(out, left_on="observed_at", right_on="at", how="anti")
+        return kept, events.filter(pl.col("event").is_in(_ERAS), pl.col("at") > kept["observed_at"].min()).height > 0
 
 
 def certain(values: list[int], jitter_n: int) -> bool:

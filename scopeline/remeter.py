@@ -86,7 +86,7 @@ class Remeter:
                 for name in found.missing["meter"]:
                     self._reach[name] = 4 * self._reach.get(name, _NEAR)
                 continue
-            peaks = self._peaks_of(spans, kept, store, configuration)
+            rows, peaks = self._seeded(spans, rows, kept, store, configuration)
             hull = (found.windows["start"].min(), found.windows["end"].max())
             metered = self._meter(rows, configuration, store.payloads, hull, peaks)
             taken = shaped(metered.events, EVENTS)
@@ -112,45 +112,54 @@ class Remeter:
     def _jittering(self, spans: pl.DataFrame, store: Working, configuration: Any) -> pl.DataFrame:
         """Late readings of jittering counters can change everything after them."""
         late = spans.filter(pl.col("end") < pl.col("last"))["meter"].to_list()
-        jittering = [name for name in late if self._jitter_n(store, name, configuration) > 0]
-        if not jittering:
+        if not late:
             return spans
+        found = self._jitters(store.identities(late).filter(pl.col("kind") == "counter"), configuration)
+        jittering = [name for name, n in found.items() if n > 0]
         return spans.with_columns(end=pl.when(pl.col("meter").is_in(jittering)).then("last").otherwise("end"))
 
-    def _jitter_n(self, store: Working, meter: str, configuration: Any) -> int:
-        """The meter's jitter, by any of its devices."""
-        if (meter,) not in self._jitter:
-            identities = store.identities([meter])
-            found = rules.attributes(identities, configuration.plant).rules if identities.height else None
-            self._jitter[(meter,)] = int(found["jitter_n"].max() or 0) if found is not None and found.height else 0  # type: ignore[arg-type]  # integers
-        return self._jitter[(meter,)]
-
-    def _peaks_of(self, spans: pl.DataFrame, kept: pl.DataFrame, store: Working, configuration: Any) -> pl.DataFrame | None:
-        """peak_n of the jittering counters before the first reading loaded, where there is one before."""
+    def _seeded(
+        self, spans: pl.DataFrame, rows: pl.DataFrame, kept: pl.DataFrame, store: Working, configuration: Any
+    ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+        """The rows, those of jittering counters from a kept reading on, and the peaks (meter, peak_n) with which these start."""
         counters = kept.filter(pl.col("kind") == "counter")
+        jitter = self._jitters(counters, configuration)
+        jittering = sorted(name for name, n in jitter.items() if n > 0)
+        if not jittering:
+            return rows, None
+        ranges = spans.filter(pl.col("meter").is_in(jittering)).select("meter", start="loaded_from", end="loaded_to")
+        out = store.within("events", ranges).filter(pl.col("event").is_in(["spike", "glitch"])).select("meter", observed_at="at")
+        left = counters.filter(pl.col("meter").is_in(jittering)).join(out, on=["meter", "observed_at"], how="anti")
+        begins = left.group_by("meter").agg(begin=pl.col("observed_at").min())
+        seeds = []
+        for name, start, first, begin in spans.join(begins, on="meter").select("meter", "start", "first", "begin").iter_rows():
+            if begin > first:
+                self._peaks.forget(name, start)
+                seeds.append(
+                    (name, self._peaks.at(store, name, begin, first, jitter[name], lambda r: self._rules(r, configuration)))
+                )
+        if not seeds:
+            return rows, None
+        seeded = begins.filter(pl.col("meter").is_in([name for name, _ in seeds]))
+        late = rows.join(seeded, on="meter", how="left", maintain_order="left")
+        rows = late.filter(pl.col("begin").is_null() | (pl.col("observed_at") >= pl.col("begin"))).drop("begin")
+        return rows, pl.DataFrame(seeds, schema={"meter": pl.String, "peak_n": pl.Int128}, orient="row")
+
+    def _jitters(self, counters: pl.DataFrame, configuration: Any) -> dict[str, int]:
+        """Meter -> the greatest jitter of its devices among these readings."""
         identity = counters.select(pl.col(rules.IDENTITY).cast(pl.String), "kind", "channel", "site").unique()
-        new = [row for row in identity.iter_rows() if row not in self._jitter]
-        if new:
-            found = rules.attributes(counters, configuration.plant).rules
+        if any(row not in self._jitter for row in identity.iter_rows()):
+            found = self._rules(counters, configuration).rules
             by = {row[:4]: int(row[4]) for row in found.select(*rules.IDENTITY, "jitter_n").iter_rows()}
-            self._jitter.update({row: by.get(row[:4], 0) for row in new})
+            self._jitter.update({row: by.get(row[:4], 0) for row in identity.iter_rows()})
         jitter: dict[str, int] = {}
         for row in identity.iter_rows():
             jitter[row[0]] = max(jitter.get(row[0], 0), self._jitter[row])
-        jittering = sorted(name for name, n in jitter.items() if n > 0)
-        if not jittering:
-            return None
-        swaps = rules.attributes(counters.filter(pl.col("meter").is_in(jittering)), configuration.plant).swaps.filter(
-            pl.col("side") == 1
-        )
-        begins = counters.group_by("meter").agg(begin=pl.col("observed_at").min())
-        rows = []
-        for name, start, first, begin in spans.join(begins, on="meter").select("meter", "start", "first", "begin").iter_rows():
-            if name in jittering and begin > first:
-                self._peaks.forget(name, start)
-                stated = swaps.filter(pl.col("meter") == name).select("at", "value_n")
-                rows.append((name, self._peaks.before(store, name, begin, first, jitter[name], stated)))
-        return pl.DataFrame(rows, schema={"meter": pl.String, "peak_n": pl.Int128}, orient="row") if rows else None
+        return jitter
+
+    @staticmethod
+    def _rules(readings: pl.DataFrame, configuration: Any) -> rules.Meters:
+        return rules.attributes(readings, configuration.plant)
 
     def _write(self, store: Working, spans: pl.DataFrame, amounts: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
         """Replace what differs within the windows; the intervals whose amount did."""

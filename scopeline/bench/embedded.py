@@ -1,10 +1,6 @@
 """The whole embedded way, and the bare broker beside it: QoS 1 messages acknowledged a second, by the same publisher."""
 
-import signal
 import socket
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections import deque
@@ -16,7 +12,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from scopeline.bench.generate import messages, write_plant
-from scopeline.bench.measure import Cost, Failed, last_words, wait
+from scopeline.bench.measure import Cost, Failed, Measured
 
 IN_FLIGHT = 1000
 STARTS_WITHIN = 30.0
@@ -58,20 +54,14 @@ def free_port() -> int:
 
 
 def _measure(arguments: Sequence[str], port: int, readings: int) -> Rate:
-    begun = time.perf_counter()
-    with tempfile.TemporaryFile() as said:
-        server = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=said)
+    with Measured(arguments) as server:
         try:
             _wait_for(port)
             seconds, slowest = publish(port, readings)
         except Failed as failed:
-            raise Failed(f"{failed}: {last_words(said)}") from None
-        finally:
-            server.send_signal(signal.SIGINT)
-            killer = threading.Timer(STOPS_WITHIN, server.kill)
-            killer.start()
-            cost = wait(server, begun)
-            killer.cancel()
+            raise Failed(f"{failed}: {server.last_words()}") from None
+        server.interrupt()
+        _, cost = server.end(STOPS_WITHIN)
     return Rate(readings, seconds, slowest, cost)
 
 

@@ -1,12 +1,15 @@
 """Runs a piece of work in a process of its own and says what it cost."""
 
-import os
+import json
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from typing import IO, NamedTuple
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
 
 
 class Cost(NamedTuple):
@@ -21,27 +24,53 @@ class Failed(Exception):
     """A measured process ended with an error; the text is what it said."""
 
 
+class Measured:
+    """This Python with arguments, as a process that is measured from `with` on; its texts are kept."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self._arguments = arguments
+
+    def __enter__(self) -> Self:
+        self._folder = tempfile.TemporaryDirectory(prefix="scopeline-bench-")
+        self._place = Path(self._folder.name)
+        launch = [sys.executable, "-m", "scopeline.bench.launch", str(self._place / "result"), *self._arguments]
+        with (self._place / "out").open("wb") as out, (self._place / "err").open("wb") as err:
+            self._begun = time.perf_counter()
+            self._process = subprocess.Popen(launch, stdout=out, stderr=err, start_new_session=True)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait()
+        self._folder.cleanup()
+
+    def end(self, within: float | None = None) -> tuple[int, Cost]:
+        """Wait for the process to end by itself: exit code and cost. Failed when it does not end in that time."""
+        try:
+            self._process.wait(within)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"the process did not end within {within:.0f} s") from None
+        wall = time.perf_counter() - self._begun
+        code, cpu, peak = json.loads((self._place / "result").read_text())
+        return code, Cost(cpu, peak / 1024 if sys.platform == "linux" else peak / 1024**2, wall)
+
+    def interrupt(self) -> None:
+        """What Ctrl-C does."""
+        self._process.send_signal(signal.SIGINT)
+
+    def printed(self) -> str:
+        return (self._place / "out").read_text()
+
+    def last_words(self) -> str:
+        """The end of what it wrote on standard error."""
+        return (self._place / "err").read_text(errors="replace").strip()[-2000:]
+
+
 def run(arguments: Sequence[str]) -> tuple[Cost, str]:
     """Run this Python with arguments to its end: its cost and what it printed. Raises Failed with its last words."""
-    begun = time.perf_counter()
-    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as printed:
-        process = subprocess.Popen([sys.executable, *arguments], stdout=printed, stderr=said)
-        cost = wait(process, begun)
-        if process.returncode:
-            raise Failed(last_words(said) or f"exit code {process.returncode}")
-        printed.seek(0)
-        return cost, printed.read().decode()
-
-
-def wait(process: subprocess.Popen[bytes], begun: float) -> Cost:
-    """Wait for a process that ends by itself and read its own usage (not that of other children)."""
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    peak_kb = used.ru_maxrss if sys.platform == "linux" else used.ru_maxrss / 1024
-    return Cost(used.ru_utime + used.ru_stime, peak_kb / 1024, time.perf_counter() - begun)
-
-
-def last_words(said: IO[bytes]) -> str:
-    """The end of what a process wrote on standard error."""
-    said.seek(0)
-    return said.read().decode(errors="replace").strip()[-2000:]
+    with Measured(arguments) as process:
+        code, cost = process.end()
+        if code:
+            raise Failed(process.last_words() or f"exit code {code}")
+        return cost, process.printed()

@@ -48,3 +48,11 @@ def test_table_has_a_row_a_part():
     assert done.exit_code == 0, done.output
     (row,) = json.loads(done.stdout)
     assert row["part"] == "compute" and row["readings"] == 2000 and row["per processor-second"] > 0 and row["peak MB"] > 10
+
+
+def test_peak_memory_is_the_process_own_and_not_that_of_its_parent():
+    ballast = bytearray(400 * 1024**2)
+    small, _ = run(["-c", "pass"])
+    large, _ = run(["-c", "x = bytearray(300 * 1024**2)"])
+    assert len(ballast) and small.peak_mb < 100
+    assert 300 < large.peak_mb < 400

@@ -26,8 +26,10 @@ def series(readings: pl.DataFrame, meters: Meters) -> pl.DataFrame:
     stated = _between(counters, meters.swaps)
     if stated.height:
         swapped = pl.col("meter").cast(pl.String).is_in(stated["meter"].unique().to_list())
-        texts = {name: counters.schema[name] for name in ("meter", "device", "feed", "unit")}
-        added = stated.select(*texts, pl.col("at").alias("observed_at"), "value_n", "side").cast(texts)
+        texts = ["device", "feed", "unit"]  # as text: a stated device may be none of an enumeration
+        counters = counters.with_columns(pl.col(texts).cast(pl.String))
+        meter = pl.col("meter").cast(counters.schema["meter"])
+        added = stated.select(meter, *texts, pl.col("at").alias("observed_at"), "value_n", "side")
         both = pl.concat([counters.filter(swapped).with_columns(side=pl.lit(2, dtype=pl.Int8)), added], how="diagonal")
         both = ordered(both, then=("side",)).with_columns(pl.when(pl.col("side") < 2).then("side").alias("side"))
         counters = pl.concat([counters.filter(~swapped), both], how="diagonal")

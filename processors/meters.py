@@ -67,18 +67,20 @@ def attributes(readings: pl.DataFrame, plant: Plant) -> Meters:
     rollover_at, jitter, first_reading and last_reading are what the device shows: scale and unit apply to them as to a value.
     """
     known = distinct(readings, _KEPT).with_columns(pl.col("meter").cast(pl.String))
-    rules, of_plant = [], channels(plant)
-    rows = _by_meter(plant)
-    for row in known.iter_rows(named=True):
+    of_plant, rows = channels(plant), _by_meter(plant)
+    found, swaps = known.rows(named=True), []
+    if plant.meters:
+        counters = known.filter(pl.col("kind") == "counter").rows_by_key("meter", named=True, include_key=True)
+        for meter, named in counters.items():
+            stated = _swaps(meter, _zone(plant, named[0]["site"]), named, of_plant, rows)
+            swaps += stated
+            found += [named[0] | {name: side[name] for name in IDENTITY} for side in stated]
+    rules = []
+    for row in found:
         try:
             rules.append(_rule(row, of_plant, rows))
         except UnitProblem:
             continue  # such a reading is not accepted
-    swaps: list[dict[str, Any]] = []
-    if plant.meters:
-        counters = known.filter(pl.col("kind") == "counter").rows_by_key("meter", named=True, include_key=True)
-        for meter, named in counters.items():
-            swaps += _swaps(meter, _zone(plant, named[0]["site"]), named, of_plant, rows)
     frame = pl.DataFrame(rules, schema=RULES, orient="row").unique(IDENTITY, keep="first", maintain_order=True)
     return Meters(frame, pl.DataFrame(swaps, schema=SWAPS, orient="row"))
 

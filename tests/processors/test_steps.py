@@ -113,6 +113,29 @@ def test_stated_readings_are_in_the_device_s_unit_and_scale(way, spoken):
     assert known == [(0, 90, 1.0), (90, 120, 1.0)]
 
 
+def test_a_device_that_never_spoke_counts_by_what_was_stated(way, spoken):
+    silent = {
+        "feed": "f",
+        "device": "s",
+        "meter": "works/m",
+        "valid_from": "2026-03-01T00:01:30Z",
+        "first_reading": "2",
+        "last_reading": "5",
+    }
+    rows = [OLD, silent, NEW | {"valid_from": "2026-03-01T00:03:30Z"}]
+    known, named, _ = way(spoken([(0, 100), (60, 104), (240, 8, {"device": "x"})]), {}, meters=rows)
+    assert known == [(0, 60, 4.0), (60, 90, 1.0), (90, 210, 3.0), (210, 240, 1.0)]
+    assert named == [(90, "swap"), (210, "swap")]
+
+
+def test_replacement_in_enumerated_frames(way, spoken):
+    frame = spoken([(0, 100), (60, 104), (120, 8, {"device": "x"})])
+    frame = frame.with_columns(
+        pl.col(name).cast(pl.Enum(frame[name].unique().sort())) for name in ("meter", "device", "feed", "unit")
+    )
+    assert way(frame, {}, meters=[OLD | {"device": "other"}, NEW])[0] == [(0, 60, 4.0), (60, 90, 1.0), (90, 120, 1.0)]
+
+
 def test_a_swap_needs_readings_on_both_sides(way, spoken):
     """Nothing is extrapolated: before the new device speaks, the old one's last reading is not used."""
     assert way(spoken([(0, 100), (60, 104)]), {}, meters=[OLD, NEW])[:2] == ([(0, 60, 4.0)], [])

@@ -15,7 +15,7 @@ _SCOPES = ("1", "2", "3")
 
 
 def page(service: Service) -> None:
-    """Build the page; it follows the log once a second."""
+    """Build the page; it follows the log twice a second."""
     zone = service.plant.settings.sites[0].timezone
     by = {"by": "scope", "basis": "location"}
     with frame(service, "/"):
@@ -38,7 +38,7 @@ def page(service: Service) -> None:
                 clock.set_text(f"{local(live.at, zone)} · {live.position:,} messages")
                 view.update(live)
 
-        ui.timer(1.0, refresh)
+        ui.timer(0.5, refresh)
 
 
 class _View:

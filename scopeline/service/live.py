@@ -111,7 +111,7 @@ def snapshot(host: Host, by: str, basis: str) -> Live:
         by,
         _flows(meters, at),
         now,
-        now["co2e_kg_per_h"].sum() if now["co2e_kg_per_h"].count() else None,
+        float(now["co2e_kg_per_h"].sum()) if now["co2e_kg_per_h"].count() else None,
         _today(quarters.join(days, on="site").filter(pl.col("interval_start") >= pl.col("midnight"))),
         _series(recent, by),
         _strip(recent, host, at),
@@ -209,5 +209,5 @@ class Cache:
             if live is None or begin >= until:
                 live = snapshot(self._host, by, basis)
                 took = monotonic() - begin
-                self._kept[by, basis] = (monotonic() + max(0.5, 20 * took), live)
+                self._kept[by, basis] = (monotonic() + min(1.0, max(0.25, 5 * took)), live)
             return live

@@ -1,0 +1,170 @@
+"""The console in a real browser: every page, at a desk and on a phone; a message is on screen within two seconds."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from scopeline.bench.embedded import free_port
+from scopeline.query import rfc3339
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="install the dev extra for playwright")
+pytestmark = pytest.mark.live
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or os.environ.get("CHROMIUM", "")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+FLAGS += ["--disable-component-update", "--disable-sync"]
+PLANT = {
+    "plant.yaml": """
+organisation: "Works <img src=x onerror=alert(1)>"
+sites: [{site: works, timezone: Asia/Kathmandu, grid_region: GB}]
+reporting: {base_interval: 15m}
+factor_sets: {desnz: "2026"}
+""",
+    "feeds/main.yaml": """
+feed: main
+topic: "works/main"
+decoder: json
+meter: works/main
+observed_at: {path: "$.t", format: iso8601}
+channels:
+  - {channel: power, value: "$.kw", unit: kW, kind: rate, max_gap: 2h}
+  - {channel: energy, value: "$.kwh", unit: kWh, kind: counter}
+""",
+    "sources/electricity.yaml": """
+source: electricity
+site: works
+scope: 2
+category: purchased_electricity
+measured_by: "works/main:energy"
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A running instance with two hours of readings and one message that cannot be read."""
+    folder = tmp_path_factory.mktemp("works")
+    for name, text in PLANT.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    port = free_port()
+    ports = ["--port", str(port), "--mqtt-port", str(free_port())]
+    command = [sys.executable, "-c", "from scopeline.cli import main; main()", "run", "--plant", str(folder), *ports]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+    found = f"http://127.0.0.1:{port}"
+    try:
+        _wait(found)
+        now = datetime.now(UTC).replace(microsecond=0)
+        for minutes in range(120, -1, -15):
+            publish(found, now - timedelta(minutes=minutes), kw=100, kwh=1000 - minutes)
+        httpx.post(f"{found}/api/v1/messages/works/main", content=b'{"t": "yesterday", "kw": 1}').raise_for_status()
+        yield found
+    finally:
+        running.terminate()
+        assert running.wait(20) == 0
+
+
+def _wait(address: str) -> None:
+    for _ in range(300):
+        try:
+            if httpx.get(f"{address}/readyz").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    raise AssertionError("the instance did not become ready")
+
+
+def publish(address: str, at: datetime, **values: float) -> None:
+    body = json.dumps({"t": rfc3339(at), **values}).encode()
+    httpx.post(f"{address}/api/v1/messages/works/main", content=body).raise_for_status()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if not CHROMIUM:
+        pytest.skip("no chromium: apt-get install chromium, or name it in CHROMIUM")
+    with sync_api.sync_playwright() as play:
+        found = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield found
+        found.close()
+
+
+@pytest.fixture(params=[(1280, 900, "light"), (390, 844, "light"), (1280, 900, "dark")], ids=["desk", "phone", "dark"])
+def page(request: pytest.FixtureRequest, browser: Any) -> Iterator[Any]:
+    """A page that fails the test for errors in its scripts, dialogues, requests to other hosts, or sideways scrolling."""
+    width, height, scheme = request.param
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+    found = context.new_page()
+    faults: list[str] = []
+    found.on("pageerror", lambda error: faults.append(str(error)))
+    found.on("dialog", lambda dialog: (faults.append(f"dialogue: {dialog.message}"), dialog.dismiss()))
+    found.on("request", lambda asked: faults.append(asked.url) if not asked.url.startswith(OWN) else None)
+    yield found
+    assert found.evaluate("document.documentElement.scrollWidth") <= width
+    context.close()
+    assert not faults
+
+
+OWN = ("http://127.0.0.1:", "ws://127.0.0.1:", "data:", "blob:")
+
+
+def expect(locator: Any) -> Any:
+    return sync_api.expect(locator)
+
+
+def test_live_shows_a_message_within_two_seconds(address: str, page: Any):
+    page.goto(address)
+    expect(page.get_by_text("Emissions of the last 24 h by scope")).to_be_visible()
+    row = page.locator("tr", has_text="works/main:power")
+    expect(row).to_be_visible()
+    value = int(time.time()) % 1000 + 2000
+    publish(address, datetime.now(UTC), kw=value)
+    expect(row).to_contain_text(f"{value:,}", timeout=2000)
+    expect(page.locator("tr", has_text="purchased_electricity").first).to_be_visible()
+    expect(page.get_by_text("Coverage and quality of the last 24 h by hour (Asia/Kathmandu)")).to_be_visible()
+    assert page.locator("canvas").count() >= 2, "the chart of 24 hours and the strip of quality"
+
+
+def test_feeds_show_outcomes_quarantine_and_try(address: str, page: Any):
+    page.goto(f"{address}/feeds")
+    page.locator("tr", has_text="works/main").click()
+    expect(page.get_by_text("main: quarantine")).to_be_visible()
+    page.get_by_text("no_time").first.click()
+    expect(page.get_by_text('{"t": "yesterday", "kw": 1}').first).to_be_visible()
+    page.get_by_role("button", name="Try a payload").click()
+    page.get_by_label("Topic").fill("works/main")
+    page.get_by_label("Payload").fill('{"t": "2026-01-01T00:00:00Z", "kw": 42.5}')
+    page.get_by_role("button", name="Try", exact=True).click()
+    expect(page.get_by_role("dialog").get_by_text("42.5").first).to_be_visible()
+    page.get_by_label("Payload").fill("{broken")
+    page.get_by_role("button", name="Try", exact=True).click()
+    expect(page.get_by_role("dialog").get_by_text("malformed").first).to_be_visible()
+
+
+def test_figures_show_table_chart_trace_and_download(address: str, page: Any):
+    page.goto(f"{address}/figures")
+    expect(page.locator("canvas").first).to_be_visible()
+    page.get_by_label("Interval").click()
+    page.get_by_role("option", name="Base").click()
+    page.get_by_role("button", name="Show").click()
+    row = page.locator("tr", has_text="electricity").first
+    expect(row).to_contain_text("purchased_electricity")
+    row.click()
+    expect(page.get_by_text("Where the figure of electricity comes from")).to_be_visible()
+    expect(page.get_by_role("dialog").get_by_text("works/main:energy").first).to_be_visible()
+    page.get_by_role("button", name="Close").click()
+    page.get_by_role("button", name="Download").click()
+    with page.expect_download() as download:
+        page.get_by_text("csv", exact=True).click()
+    assert Path(download.value.path()).read_text().startswith("interval_start,")

@@ -100,6 +100,9 @@ def uninterrupted(readings: list[tuple[F, int, F | None]], channel: dict) -> lis
             amount, top = v - a, v
         elif v < a and a - v <= jitter:
             amount = 0
+        elif v < a and (r is None or r0 is None):  # what was stated at a replacement contradicts a reading
+            top = v
+            continue
         elif v < a:
             amount, top = v, v
         else:

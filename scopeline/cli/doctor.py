@@ -21,7 +21,7 @@ def command(plant: Plant = Path("."), json: Json = False) -> None:
         state = "running" if facts["running"] else "not running"
         typer.echo(f"{state}; {facts['messages']} messages, {facts['readings']} readings, {facts['figures']} figures")
         for found in report["findings"]:
-            typer.echo(f"{found['severity']:8} {found['about']:11} {inert(found['what'])}. {inert(found['remedy'])}")
+            typer.echo(f"{found['severity']:8} {found['about']:11} {inert(found['what'])}. {inert(found['remedy'])}".rstrip())
         if report["well"]:
             typer.echo("All is well.")
     if not report["well"]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from ingest import topics
+from ingest.feeds import filters
 from schemas.frames import READINGS, empty
 from schemas.plant import Plant
 from scopeline import windows
@@ -33,17 +34,11 @@ def feeds_read(plant: Plant) -> dict[str, dict[str, Any]]:
     """Feed -> its topic filters and a hash of all that decides what its messages say."""
     zones = sorted((site.site, site.timezone) for site in plant.settings.sites)
     found = {}
-    for number, feed in enumerate(plant.feeds):
+    for feed in plant.feeds:
         rows = [row.model_dump(mode="json") for row in plant.meters if row.feed == feed.feed]
-        parts = [
-            feed.model_dump(mode="json", by_alias=True),
-            rows,
-            zones,
-            list(plant.settings.brokers),
-            feed.topic is None and number,
-        ]
+        parts = [feed.model_dump(mode="json", by_alias=True), rows, zones, list(plant.settings.brokers)]
         text = json.dumps(parts, sort_keys=True, default=str)
-        found[feed.feed] = {"hash": hashlib.sha256(text.encode()).hexdigest()[:16], "topic": feed.topic}
+        found[feed.feed] = {"hash": hashlib.sha256(text.encode()).hexdigest()[:16], "topics": list(filters(feed))}
     return found
 
 
@@ -56,8 +51,8 @@ def edited(upkeep: Upkeep, plant: Plant, fingerprint: str) -> Change:
     base = store.fact("base_us")
     reread = _Reread(upkeep)
     if other:
-        filters = {entry["topic"] for name in other for entry in (now.get(name), stored.get(name)) if entry}
-        reread.messages(topics_matching(store.topics(), filters))
+        wanted = {topic for name in other for entry in (now.get(name), stored.get(name)) if entry for topic in entry["topics"]}
+        reread.messages(topics_matching(store.topics(), wanted))
     if base is not None and base != upkeep.state.configuration.base_us:
         for table in ("amounts", "events", "figures"):
             upkeep.log.clear(table)
@@ -154,16 +149,13 @@ class _Reread:
         return Change(self._messages, self._readings, figures)
 
 
-def topics_matching(known: Iterable[str], filters: Iterable[str | None]) -> list[str]:
-    """The topics that one of the filters matches; None is the filter of a preset, which may match any.
+def topics_matching(known: Iterable[str], wanted: Iterable[str]) -> list[str]:
+    """The topics that one of the filters matches.
 
-    >>> topics_matching(["a/b", "c"], ["a/{x}"]), topics_matching(["a/b", "c"], [None])
-    (['a/b'], ['a/b', 'c'])
+    >>> topics_matching(["a/b", "c"], ["a/{x}"])
+    ['a/b']
     """
-    wanted = list(filters)
-    if None in wanted:
-        return sorted(known)
-    parsed = [topics.parse(text) for text in wanted if text]
+    parsed = [topics.parse(text) for text in wanted]
     return sorted(topic for topic in known if any(one.match(topic) is not None for one in parsed))
 
 

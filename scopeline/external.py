@@ -4,6 +4,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from ingest.feeds import filters
 from ingest.mqtt import Received, Subscriber, client_id
 from ingest.topics import subscription
 from schemas.plant import Broker, Plant
@@ -28,7 +29,7 @@ def secret_of(plant_dir: Path, name: str, broker: Broker) -> str | None:
 def filters_of(plant: Plant, name: str) -> list[str]:
     """What to subscribe to at a broker: the topics of its feeds."""
     first = next(iter(plant.settings.brokers), None)
-    return sorted({subscription(feed.topic) for feed in plant.feeds if feed.topic and (feed.broker or first) == name})
+    return sorted({subscription(topic) for feed in plant.feeds if (feed.broker or first) == name for topic in filters(feed)})
 
 
 class External:

@@ -102,6 +102,10 @@ class Remote:
     def post(self, path: str, **parameters: Any) -> Any:
         return self.check(self._http.post(path, params=self.given(parameters))).json()
 
+    def send(self, path: str, payload: bytes) -> Any:
+        """The answer of POST /api/v1/<path> with a body."""
+        return self.check(self._http.post(path, content=payload)).json()
+
     def lines(self, path: str, **parameters: Any) -> Iterator[bytes]:
         with self._http.stream("GET", path, params=self.given(parameters)) as answer:
             yield from self.check(answer).iter_bytes()

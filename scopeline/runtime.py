@@ -98,12 +98,15 @@ class Runtime:
         """Read quarantined messages again under the configuration in force: {tried, read, still}."""
         return self.worker.ask(lambda: self.worker.within(lambda: redriven(self._upkeep, message, feed))).result()
 
-    def replay(self, start: datetime, end: datetime) -> Change:
-        """Read and compute a range again; what changed (nothing, unless something was wrong)."""
-        return self.worker.ask(lambda: self.worker.within(lambda: replayed(self._upkeep, start, end))).result()
+    def replay(self, start: datetime, end: datetime) -> dict[str, Any]:
+        """Read and compute a range again: {messages, readings, figures, sources: {source: figures}}; all but the first: changed."""
+        change = self.worker.ask(lambda: self.worker.within(lambda: replayed(self._upkeep, start, end))).result()
+        sources = dict(change.figures.group_by("source").len().sort("source").iter_rows())
+        return {"messages": change.messages, "readings": change.readings, "figures": change.figures.height, "sources": sources}
 
     # life ----------------------------------------------------------------------------------------------------------------
-    def start(self) -> None:
+    def start(self, listen: bool = True) -> None:
+        """Open the data file, take up edits made meanwhile, and receive messages (unless not to `listen`: a command's own work)."""
         plant, self.problems = check(self.plant_dir)
         if plant is None:
             raise PlantInvalid(self.problems)
@@ -111,12 +114,12 @@ class Runtime:
         state.mkdir(exist_ok=True, mode=0o700)
         self._log = Log(state / FILE)
         try:
-            self._start(plant)
+            self._start(plant, listen)
         except BaseException:
             self.stop()
             raise
 
-    def _start(self, plant: Plant) -> None:
+    def _start(self, plant: Plant, listen: bool) -> None:
         self._store = Store(self._log)
         configuration = pipeline.configure(plant, catalogue(), units_seen(self._store.meters()))
         self._upkeep = Upkeep(self._log, pipeline)
@@ -126,6 +129,8 @@ class Runtime:
         if self._store.fact("plant") != now:
             self._edit(plant, now)
         self.worker.start()
+        if not listen:
+            return
         self._connect(plant)
         for task in (self._watch, self._retain):
             thread = threading.Thread(target=task, name=task.__name__.strip("_"), daemon=True)

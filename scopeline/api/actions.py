@@ -4,7 +4,7 @@ import base64
 import binascii
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends, HTTPException, Path, Request, Response
+from fastapi import APIRouter, Body, Depends, HTTPException, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
@@ -93,3 +93,13 @@ def redrive(request: Request, message: int) -> Response:
 )
 def redrive_all(request: Request, feed: str | None = None) -> Response:
     return json_response(service(request).redrive(None, feed))
+
+
+@router.post("/replay", summary="Read and compute a range again", dependencies=[Depends(operate)])
+def replay(
+    request: Request,
+    from_: Annotated[str, Query(alias="from", description="inclusive")],
+    to: Annotated[str, Query(description="exclusive")],
+) -> Response:
+    """From the log or the archive, by received_at. Says how much changed: nothing, unless something had been wrong."""
+    return json_response(service(request).replay(instant(from_, "from"), instant(to, "to")))

@@ -165,6 +165,10 @@ class Service:
         """One message with its payload (payload, or payload_base64), and every reject of it. LookupError when unknown."""
         return _quarantine.quarantined(self.host, message)
 
+    def replay(self, start: datetime, end: datetime) -> dict[str, Any]:
+        """Read and compute a range again: {messages, readings, figures, sources: {source: n}}: the last three say what changed."""
+        return self.host.replay(start, end)
+
     def redrive(self, message: int | None = None, feed: str | None = None) -> dict[str, int]:
         """Read quarantined messages again under the configuration in force: {tried, read, still}. All of them by default."""
         return self.host.redrive(message, feed)

@@ -38,6 +38,9 @@ class Host(Protocol):
     def publish(self, topic: str, payload: bytes, received_at: datetime | None = None) -> int:
         """Returns the message's place in the log after the commit."""
 
+    def replay(self, start: datetime, end: datetime) -> dict[str, Any]:
+        """{messages, readings, figures, sources}."""
+
     def redrive(self, message: int | None = None, feed: str | None = None) -> dict[str, int]:
         """{tried, read, still}."""
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from ingest import FeedError
 from schemas.plant import Plant
@@ -34,6 +35,9 @@ class LocalHost:
 
     def publish(self, topic: str, payload: bytes, received_at: datetime | None = None) -> int:
         raise Failed("No instance runs on this plant folder", "Start one with `scopeline run`, then send the message again")
+
+    def replay(self, start: datetime, end: datetime) -> dict[str, Any]:
+        raise Failed("No instance runs on this plant folder", "Start one with `scopeline run`, then replay")
 
     def redrive(self, message: int | None = None, feed: str | None = None) -> dict[str, int]:
         raise Failed("No instance runs on this plant folder", "Start one with `scopeline run`, then redrive")

@@ -26,6 +26,7 @@ _NAMES = {
     **dict.fromkeys(("valid_from", "valid_to", "period_us"), pl.Int64),
     **dict.fromkeys(("stamped", "optional", "has_event", "has_periods"), pl.Boolean),
     "rank": pl.Int32,
+    "series": pl.Int64,  # a meter, as one of those that a device may be
 }
 
 
@@ -84,14 +85,13 @@ def _names(wanted: pl.DataFrame, specs: list[Spec], routes: list[tuple[Any, ...]
                     None if scale == 1 else format(scale, "f"), one and one.site, one and one.meter,
                     spec.zone or (one.zone if one else None), spec.time_format, device, found if isinstance(found, str) else None,
                     one and one.start_us, one and one.end_us, spec.period_us,
-                    spec.stamped, spec.optional, spec.event, spec.periods, rank,
+                    spec.stamped, spec.optional, spec.event, spec.periods, rank, len(rows),
                 )
             )  # fmt: skip
     return pl.DataFrame(rows, schema=_NAMES, orient="row")
 
 
 def _times(frame: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
-    frame = frame.with_columns((pl.col("spec") * 65_536 + pl.col("rank")).alias("series"))
     missing = frame["stamp"].is_null() | (frame["stamp"] == "null")
     if missing.all():
         at = pl.select(pl.when(~frame["stamped"] | frame["format"].is_null()).then(frame["received_at"])).to_series()

@@ -43,7 +43,7 @@ _ISO = (
     r"(?:[Tt ](?P<H>[0-9]{2}):?(?P<M>[0-9]{2})(?::?(?P<S>[0-9]{2})(?:[.,](?P<f>[0-9]{1,12}))?)?"
     r" ?(?P<z>[Zz]|UTC|[+-][0-9]{2}(?::?[0-9]{2})?)?)?\z"
 )
-_CANONICAL = r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\z"
+_CANONICAL = r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z?\z"
 
 
 @lru_cache(maxsize=256)
@@ -114,14 +114,18 @@ def parse(stamps: pl.Series, format: str) -> Parsed:
         return _either(stamps)
     if format != "iso8601":
         return _parts(stamps, _regex(format))
-    canonical = stamps.str.contains(_CANONICAL)
-    if canonical.all(ignore_nulls=False):
-        return Parsed(_micros(stamps.str.slice(0, 19)), _blank(len(stamps)))
-    canonical = canonical.fill_null(False)
+    canonical = stamps.str.contains(_CANONICAL).fill_null(False)
+    plain = stamps if canonical.all() else stamps.filter(canonical)
+    micros = _micros(plain.str.slice(0, 19))
+    zoned = plain.str.len_bytes() == 20
+    some = _blank(1)
+    utc, local = (micros, _blank(len(micros))) if zoned.all() else (micros.zip_with(zoned, some), micros.zip_with(~zoned, some))
+    if canonical.all():
+        return Parsed(utc, local)
     odd = ~canonical & stamps.is_not_null()
-    first = _put(_blank(len(stamps)), canonical, _micros(stamps.filter(canonical).str.slice(0, 19)))
     other = _parts(stamps.filter(odd), _ISO)
-    return Parsed(_put(first, odd, other.utc), _put(_blank(len(stamps)), odd, other.local))
+    empty = _blank(len(stamps))
+    return Parsed(*(_put(_put(empty, canonical, a), odd, b) for a, b in ((utc, other.utc), (local, other.local))))
 
 
 def _blank(length: int) -> pl.Series:
@@ -198,11 +202,23 @@ def _epoch(stamps: pl.Series, nanoseconds: int) -> pl.Series:
     else:
         utc = count // 1000
     odd = ~whole & stamps.is_not_null()
+    if nanoseconds >= 1000 and odd.any():
+        decimal = (odd & stamps.str.contains(r"\A[0-9]{1,11}\.[0-9]{1,18}\z")).fill_null(False)
+        utc = _put(utc, decimal, _decimal_us(stamps.filter(decimal), nanoseconds // 1000))
+        odd &= ~decimal
     if odd.any():
         texts = stamps.filter(odd)
         known = {text: _exact_us(text, nanoseconds) for text in texts.unique()}
         utc = _put(utc, odd, pl.Series([known[text] for text in texts], dtype=pl.Int64))
     return utc
+
+
+def _decimal_us(stamps: pl.Series, factor: int) -> pl.Series:
+    """Stamps like 1700000000.123 as microseconds, floored; `factor` microseconds are one unit (a power of ten)."""
+    places = len(str(factor)) - 1
+    parts = stamps.rename("stamp").to_frame().select(pl.col("stamp").str.split_exact(".", 1)).unnest("stamp")
+    fraction = parts["field_1"].str.slice(0, places).str.pad_end(places, "0") if places else pl.Series(["0"])
+    return _within(parts["field_0"].cast(pl.Int64) * factor + fraction.cast(pl.Int64))
 
 
 def _exact_us(text: str, nanoseconds: int) -> int | None:

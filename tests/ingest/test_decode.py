@@ -2,9 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 
+import polars as pl
 import pytest
 
 import ingest
+from schemas.frames import DECODED, OUTCOMES, REASONS, REJECTS
 
 ENERGY = {"channel": "energy", "value": "$.e", "unit": "kWh", "kind": "counter"}
 FEED = {"feed": "press", "topic": "acme/{site}/press/{device}", "decoder": "json", "channels": [ENERGY]}
@@ -268,3 +270,17 @@ def test_chain_opens_then_reads(plant, messages, both_ways):
     found = both_ways(messages((topic, good), (topic, good[:-4]), (topic, b"{}"), (topic, bomb), (topic, good)), made)
     assert found.decoded.select("message", "value").rows() == [(0, "9007199254740993"), (4, "9007199254740993")]
     assert found.rejects.select("message", "reason").rows() == [(1, "malformed"), (2, "malformed"), (3, "too_large")]
+
+
+def test_no_messages(plant, messages):
+    found = ingest.decode(messages().clear(), ingest.compile(plant(FEED)))
+    assert [frame.height for frame in found] == [0, 0, 0]
+
+
+def test_the_frames_have_the_shapes_of_the_contract(plant, messages, both_ways):
+    given = [("acme/duisburg/press/p7", '{"e": 1}'), ("acme/duisburg/press/p7", '{"e": "x"}'), ("x", "")]
+    for rows in (given, given[:1], given[1:2], given[2:]):
+        found = both_ways(messages(*rows), plant(FEED))
+        for frame, schema in zip(found, (DECODED, REJECTS, OUTCOMES), strict=True):
+            assert frame.schema == pl.Schema(schema)
+        assert set(found.rejects["reason"]) <= set(REASONS)

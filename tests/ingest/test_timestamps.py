@@ -1,6 +1,8 @@
 """Stamps as instants: formats, zones, and the hours that clocks repeat or skip."""
 
+import json
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -208,3 +210,27 @@ def test_senml_times_near_zero_count_from_the_arrival(plant, messages, both_ways
         messages(("s/x", '[{"n": "a", "v": 1, "t": -5}, {"n": "a", "v": 2}, {"n": "a", "v": 3, "t": 268435456}]')), plant(feed)
     )
     assert found.decoded["observed_at"].to_list() == [arrival - timedelta(seconds=5), arrival, _at("1978-07-04T21:24:16Z")]
+
+
+@given(st.integers(-(10**22), 10**22), st.integers(0, 20), st.sampled_from(["epoch_s", "epoch_ms", "epoch_us", "epoch_ns"]))
+def test_numeric_stamps_are_floored_exactly(digits, places, format):
+    text = f"{Decimal(digits).scaleb(-places):f}"
+    micros = digits * timestamps.EPOCHS[format] // (1000 * 10**places)
+    expected = micros if timestamps.FIRST_US <= micros <= timestamps.LAST_US else None
+    assert timestamps.parse(pl.Series([text]), format).utc.to_list() == [expected]
+
+
+def test_each_device_of_a_payload_has_its_own_hours(plant, messages, both_ways):
+    feed = {
+        "feed": "f",
+        "topic": "a",
+        "decoder": "json",
+        "site": "duisburg",
+        "each": "$[*]",
+        "device": "@.d",
+        "observed_at": {"path": "@.t"},
+        "channels": [{"channel": "v", "value": "@.v"}],
+    }
+    text = json.dumps([{"d": device, "t": "2026-10-25T02:30:00", "v": 1} for device in "ABA"])
+    found = both_ways(messages({"topic": "a", "payload": text, "received_at": _at("2027-01-01T00:00Z")}), plant(feed))
+    assert [(row["device"], row["observed_at"].hour) for row in found.decoded.to_dicts()] == [("A", 0), ("B", 1), ("A", 1)]

@@ -99,14 +99,14 @@ class Runtime:
         return self.worker.ask(lambda: self.worker.within(lambda: redriven(self._upkeep, message, feed))).result()
 
     def replay(self, start: datetime, end: datetime) -> dict[str, Any]:
-        """Read and compute a range again: {messages, readings, figures, sources: {source: figures}}; all but the first: changed."""
+        """Read and compute a range again: {messages, readings, figures, sources: {source: n}}; the last three: what changed."""
         change = self.worker.ask(lambda: self.worker.within(lambda: replayed(self._upkeep, start, end))).result()
         sources = dict(change.figures.group_by("source").len().sort("source").iter_rows())
         return {"messages": change.messages, "readings": change.readings, "figures": change.figures.height, "sources": sources}
 
     # life ----------------------------------------------------------------------------------------------------------------
     def start(self, listen: bool = True) -> None:
-        """Open the data file, take up edits made meanwhile, and receive messages (unless not to `listen`: a command's own work)."""
+        """Open the data file, take up edits made meanwhile, and receive messages (not to `listen`: for a command's own work)."""
         plant, self.problems = check(self.plant_dir)
         if plant is None:
             raise PlantInvalid(self.problems)

@@ -166,7 +166,7 @@ class Service:
         return _quarantine.quarantined(self.host, message)
 
     def replay(self, start: datetime, end: datetime) -> dict[str, Any]:
-        """Read and compute a range again: {messages, readings, figures, sources: {source: n}}: the last three say what changed."""
+        """Read and compute a range again: {messages, readings, figures, sources: {source: n}}, the last three: what changed."""
         return self.host.replay(start, end)
 
     def redrive(self, message: int | None = None, feed: str | None = None) -> dict[str, int]:

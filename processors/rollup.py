@@ -18,7 +18,7 @@ from processors.output import SHOWN, finish_base, in_units, numbers
 from processors.plan import Plan
 from processors.product import part
 from processors.status import status
-from schemas.frames import EXACT, FIGURES, GASES, OUTPUT, TIME
+from schemas.frames import EXACT, FIGURES, GASES, OUTPUT, TIME, empty
 
 __all__ = ["Layout", "Partial", "Request", "finish", "finish_base", "layout", "merge", "partial", "stream"]
 
@@ -204,8 +204,8 @@ def stream(
             yield _upto(parts, done, plan, clock, first, rows)
             keep = [frame.join(done, on="number", how="anti") for frame in parts[0]]
             parts = [Partial(*keep)]
-    last = [*parts, *(partial(chunk, plan, rows) for chunk in held)] or [partial(pl.DataFrame(schema=FIGURES), plan, rows)]
-    yield _upto(last, calendar, plan, clock, first, rows)
+    left = pl.concat(held) if held else empty(FIGURES)
+    yield _upto([*parts, partial(left, plan, rows)], calendar, plan, clock, first, rows)
 
 
 def _upto(

@@ -65,7 +65,7 @@ def readings(
 
 def _names(wanted: pl.DataFrame, specs: list[Spec], routes: list[tuple[Any, ...]], feeds: Feeds) -> pl.DataFrame:
     """What is the same for one route, spec and device: meter, site, zone, unit, scale; several rows where the table is dated."""
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for name, token in wanted.sort(wanted.columns).with_columns(pl.lit(None).alias("none")).select(pl.nth(0, 1)).rows():
         route, number = divmod(name, len(specs))
         spec = specs[number]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from schemas.frames import EXACT, READINGS, shaped
+from schemas.frames import EXACT, READINGS, Columns, shaped
 
 KEY = ["meter", "site", "feed", "channel", "device", "kind", "unit", "quality"]
 _OPTIONAL = ["event", "period_start", "period_end"]
@@ -77,6 +77,6 @@ class Readings:
         parts = [chunk.filter(pl.col("series").is_in(chosen.implode())) for chunk in self._chunks]
         together = pl.concat([part for part in parts if len(part)], how="diagonal_relaxed")
         words = self._series.filter(pl.col("series").is_in(chosen.implode()))
-        types = {name: pl.Categorical() for name in KEY} | {"meter": pl.Enum(sorted(words["meter"].unique().to_list()))}
-        words = words.cast(types)
+        types: Columns = dict.fromkeys(KEY, pl.Categorical()) | {"meter": pl.Enum(sorted(words["meter"].unique().to_list()))}
+        words = words.with_columns(pl.col(name).cast(dtype) for name, dtype in types.items())
         return shaped(together.join(words, on="series", how="left", maintain_order="left"), {**READINGS, **types})

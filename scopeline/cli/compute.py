@@ -1,5 +1,6 @@
 """`scopeline compute`: messages in, figures out, offline."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,10 @@ from scopeline.check import check
 from scopeline.cli.options import Plant, fail
 from scopeline.query import QueryError, figure_query, file_format, rfc3339
 from scopeline.service.figures import Figures
+
+
+_NOTHING = datetime(1970, 1, 1, tzinfo=UTC)
+"""Where a file without any known figure begins and ends."""
 
 
 def command(
@@ -44,8 +49,8 @@ def command(
         form = file_format(format, out.name)
         read = offline.load(messages, found, catalogue())
         span = read.span()
-        edges = [rfc3339(at) for at in span] if span else ["1970-01-01T00:00:00Z", "1970-01-01T00:00:01Z"]
-        query = figure_query(found, *edges, interval, group_by, where, basis, consolidated)
+        begin, end = (rfc3339(at) for at in span or (_NOTHING, _NOTHING + timedelta(hours=1)))
+        query = figure_query(found, begin, end, interval, group_by, where, basis, consolidated)
     except QueryError as error:
         fail(str(error), 2)
     if not out.parent.is_dir():

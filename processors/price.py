@@ -4,6 +4,8 @@ kg = activity x factor, gas by gas; co2e joins the gases by the plant's GWP set 
 Source: GHG Protocol Corporate Standard (2004), chapter 6 (activity data x emission factor); Scope 2 Guidance (2015), chapter 6.
 """
 
+from typing import Any
+
 import polars as pl
 
 from processors.intensity import intensity
@@ -14,6 +16,11 @@ from processors.spans import OPEN
 from schemas.frames import ACTIVITY, FIGURE_KEY, FIGURES, GASES, shaped
 
 _TEXTS = ("method", "activity_unit", "factor_id", "factor_version", "instrument", "gwp", "config")
+
+_PRICED: dict[str, Any] = {**FIGURES, "part": pl.String}
+
+SLICE = 100_000
+"""Rows that are priced at a time, which bounds the memory that factors take."""
 
 
 def price(activity: pl.DataFrame, amounts: pl.DataFrame, levels: pl.DataFrame, plan: Plan) -> pl.DataFrame:
@@ -30,10 +37,10 @@ def price(activity: pl.DataFrame, amounts: pl.DataFrame, levels: pl.DataFrame, p
     bought = rows.join(plan.purchases, on="source")
     if len(bought):
         whole = pl.concat([whole, _market(bought, amounts, plan)])
-    frame = pl.concat([whole, plan.spans.select(FACTS.keys())[whole["span"]]], how="horizontal")
-    if frame["live"].null_count() < len(frame):
-        frame = intensity(frame, levels, plan.base_us)
-    return shaped(_merged(_figures(frame, plan)).sort(*FIGURE_KEY, nulls_last=True), FIGURES)
+    facts = plan.spans.select(FACTS.keys())
+    found = [_figures(rows, facts[rows["span"]], levels, plan) for rows in whole.iter_slices(SLICE)]
+    figures = pl.concat(found) if found else pl.DataFrame(schema=_PRICED)
+    return shaped(_merged(figures).sort(*FIGURE_KEY, nulls_last=True), FIGURES)
 
 
 def _segmented(activity: pl.DataFrame, plan: Plan) -> pl.DataFrame:
@@ -65,20 +72,24 @@ def _latest(parts: pl.DataFrame, bought: pl.DataFrame, shown: pl.DataFrame, cont
     return parts.with_columns(lag_us=pl.max_horizontal("lag_us", "newest")).drop("newest")
 
 
-def _figures(frame: pl.DataFrame, plan: Plan) -> pl.DataFrame:
+def _figures(rows: pl.DataFrame, facts: pl.DataFrame, levels: pl.DataFrame, plan: Plan) -> pl.DataFrame:
+    frame = pl.concat([rows, facts], how="horizontal")
+    if frame["live"].null_count() < len(frame):
+        frame = intensity(frame, levels, plan.base_us)
     products = [
         scale(frame["quantity_n"], frame[f"{gas}_f"]).alias(f"{gas}_n")
         for gas in GASES
         if frame[f"{gas}_f"].null_count() < len(frame)
     ]
     estimated = pl.when("fallback").then(pl.col("quantity_n").abs()).otherwise("estimated_n")
-    return frame.with_columns(
+    priced = frame.with_columns(
         *products,
         activity_n="quantity_n",
         estimated_n=estimated,
         gwp=pl.lit(plan.gwp),
         factor_age_years=_age(frame),
     )
+    return shaped(priced, _PRICED)
 
 
 def _age(frame: pl.DataFrame) -> pl.Expr:
@@ -97,7 +108,7 @@ def _merged(figures: pl.DataFrame) -> pl.DataFrame:
     several = figures.filter(split)
     if not len(several):
         return figures
-    sums = [f"{gas}_n" for gas in GASES if f"{gas}_n" in figures.columns] + ["activity_n", "estimated_n"]
+    sums = [*(f"{gas}_n" for gas in GASES), "activity_n", "estimated_n"]
     total = several.group_by(FIGURE_KEY).agg(
         *(pl.when(pl.col(c).count() > 0).then(pl.col(c).sum()).alias(c) for c in sums),
         *(pl.col(c).drop_nulls().unique().sort().str.join(";").replace("", None).alias(c) for c in _TEXTS),

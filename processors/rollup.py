@@ -25,9 +25,14 @@ __all__ = ["Layout", "Partial", "Request", "finish", "finish_base", "layout", "m
 DERIVED = ("wtt", "t_and_d", "wtt_t_and_d")
 """Components of category 3 that repeat the activity of what they derive from; their activity is not added."""
 
+SLICE = 100_000
+"""Figures that are added up at a time, which bounds the memory of a long range."""
+
 _TEXTS = ("method", "factor_id", "factor_version", "instrument", "gwp", "config")
 _KEYS = ("line", "number", "component", "activity_unit", *_TEXTS)
 _GASES = tuple(f"{gas}_n" for gas in GASES)
+_MOST_ROWS = 100_000
+"""Rows of a roll-up that are made at a time, about."""
 _APART = ("biogenic_co2_n", "non_kyoto_n")
 _SUMS = ("activity_n", "size", "estimated_n", "unpriced_size", "kg_size", "kg_estimated", "rows", "unpriced_rows")
 _ROW = ("common", "group")
@@ -186,9 +191,7 @@ def stream(
     held: list[pl.DataFrame] = []
     parts: list[Partial] = []
     calendar = rows.calendar
-    for chunk in chunks:
-        if not len(chunk):
-            continue
+    for chunk in (part for given in chunks for part in given.iter_slices(SLICE) if len(part)):
         held.append(chunk)
         newest = chunk["interval_start"].max()
         open_ = pl.concat(held)
@@ -201,11 +204,20 @@ def stream(
         done = calendar.filter(pl.col("order") < waiting) if waiting is not None else calendar
         if len(done):
             calendar = calendar.join(done, on="number", how="anti")
-            yield _upto(parts, done, plan, clock, first, rows)
+            yield from (_upto(parts, some, plan, clock, first, rows) for some in _pieces(done, rows))
             keep = [frame.join(done, on="number", how="anti") for frame in parts[0]]
             parts = [Partial(*keep)]
     left = pl.concat(held) if held else empty(FIGURES)
-    yield _upto([*parts, partial(left, plan, rows)], calendar, plan, clock, first, rows)
+    parts = [merge([*parts, partial(left, plan, rows)])]
+    yield from (_upto(parts, some, plan, clock, first, rows) for some in _pieces(calendar, rows))
+
+
+def _pieces(calendar: pl.DataFrame, rows: Layout) -> Iterator[pl.DataFrame]:
+    """The periods in turn, a bounded number of rows at a time: a long silence is as long a table as a busy time."""
+    orders = calendar["order"].unique().sort()
+    size = max(1, _MOST_ROWS // max(1, len(rows.members)))
+    for at in range(0, max(1, len(orders)), size):
+        yield calendar.filter(pl.col("order").is_in(orders[at : at + size].implode()))
 
 
 def _upto(

@@ -57,7 +57,7 @@ class Readings:
         return joined.group_by("meter").agg(pl.col("first_observed_at").min()).sort("meter")
 
     def groups(self, limit: int = 1_000_000) -> Iterator[pl.DataFrame]:
-        """READINGS of some whole meters at a time, about `limit` rows; a larger meter comes alone. Text columns are Enum or Categorical."""
+        """READINGS of some whole meters at a time, about `limit` rows; a larger meter comes alone. Texts are categories."""
         if not self._chunks:
             return
         sizes = pl.concat([chunk.group_by("series").len() for chunk in self._chunks]).group_by("series").agg(pl.col("len").sum())
@@ -77,6 +77,7 @@ class Readings:
         parts = [chunk.filter(pl.col("series").is_in(chosen.implode())) for chunk in self._chunks]
         together = pl.concat([part for part in parts if len(part)], how="diagonal_relaxed")
         words = self._series.filter(pl.col("series").is_in(chosen.implode()))
-        types: Columns = dict.fromkeys(KEY, pl.Categorical()) | {"meter": pl.Enum(sorted(words["meter"].unique().to_list()))}
+        types: Columns = {name: pl.Categorical() for name in KEY}
+        types["meter"] = pl.Enum(sorted(words["meter"].unique().to_list()))
         words = words.with_columns(pl.col(name).cast(dtype) for name, dtype in types.items())
         return shaped(together.join(words, on="series", how="left", maintain_order="left"), {**READINGS, **types})

@@ -13,7 +13,6 @@ from scopeline.cli.options import Plant, fail
 from scopeline.query import QueryError, figure_query, file_format, rfc3339
 from scopeline.service.figures import Figures
 
-
 _NOTHING = datetime(1970, 1, 1, tzinfo=UTC)
 """Where a file without any known figure begins and ends."""
 

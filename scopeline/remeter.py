@@ -36,10 +36,12 @@ class Remeter:
         self._peaks = Peaks()
         self._jitter: dict[tuple[Any, ...], int] = {}
         self._configuration: Any = None
+        self._eventful: set[str] | None = None  # meters that may have events stored
 
     def forget(self) -> None:
         """After a rollback: what is remembered may not be so."""
         self._peaks.clear()
+        self._eventful = None
 
     def __call__(self, spans: pl.DataFrame, configuration: Any, meters: pl.DataFrame) -> pl.DataFrame:
         """Recompute what readings at these spans (meter, start, end) can change; gives the (meter, interval_start) that did.
@@ -167,11 +169,18 @@ class Remeter:
         old = pl.concat([store.within("amounts", some) for some in eras(spans)])
         changed = windows.different(old, new, AMOUNT_KEY)
         self._log.replace("amounts", changed, new.join(changed, on=AMOUNT_KEY, how="semi"))
-        named = windows.within(events, spans, "at")
-        before = pl.concat([store.within("events", some) for some in eras(spans)])
-        other = windows.different(before, named, ["meter", "at"])
-        self._log.replace("events", other, named.join(other, on=["meter", "at"], how="semi"))
+        self._replace_events(store, spans, windows.within(events, spans, "at"))
         return changed
+
+    def _replace_events(self, store: Working, spans: pl.DataFrame, new: pl.DataFrame) -> None:
+        if self._eventful is None:
+            self._eventful = store.eventful()
+        if new.is_empty() and self._eventful.isdisjoint(spans["meter"]):
+            return
+        old = pl.concat([store.within("events", some) for some in eras(spans)])
+        other = windows.different(old, new, ["meter", "at"])
+        self._log.replace("events", other, new.join(other, on=["meter", "at"], how="semi"))
+        self._eventful.update(new["meter"])
 
 
 def rounds(spans: pl.DataFrame) -> Iterator[pl.DataFrame]:
@@ -183,5 +192,8 @@ def rounds(spans: pl.DataFrame) -> Iterator[pl.DataFrame]:
 
 def eras(spans: pl.DataFrame, gap: timedelta = timedelta(days=2)) -> Iterator[pl.DataFrame]:
     """Spans that lie near each other, so that a query reads no more of the table than it must."""
+    if spans.height and spans["end"].max() - spans["start"].min() <= gap:  # type: ignore[operator]  # times
+        yield spans
+        return
     for start, end in windows.merged(spans, by=None, gap=gap).iter_rows():
         yield spans.filter(pl.col("start").is_between(start, end))

@@ -4,13 +4,14 @@ Works inside the worker's transaction on what it shows. Where contracts allocate
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import polars as pl
 
 from processors import collapse
-from schemas.frames import FIGURE_KEY, FIGURES, TIME, empty, shaped
+from schemas.frames import FIGURE_KEY, FIGURES, READINGS, TIME, empty, shaped
 from scopeline import windows
 from scopeline.log import Log, Working
 
@@ -72,15 +73,26 @@ class Reprice:
         amounts = store.amounts(meters, part.start, part.end)
         since = part.start - timedelta(microseconds=configuration.plan.max_age_us)
         references = [name for name in meters if name.startswith("ref/")]
-        levels = store.readings(references, since, part.end).filter(pl.col("kind") == "level")
-        levels = collapse.collapse(levels, store.payloads)
-        computed = shaped(self._price(amounts, levels, first, configuration), FIGURES)
+        levels = empty(READINGS)
+        if references:
+            levels = store.readings(references, since, part.end).filter(pl.col("kind") == "level")
+            levels = collapse.collapse(levels, store.payloads)
+        computed = shaped(self._price(amounts, levels, first, _only(configuration, part.sources)), FIGURES)
         mine = wanted.filter(pl.col("source").is_in(part.sources))
         new = windows.within(computed, mine, "interval_start", by="source").filter(
             pl.col("interval_start").is_between(part.start, part.end, closed="left")
         )
-        found = list(store.figures(part.start, part.end, sources=part.sources))
-        old = windows.within(pl.concat(found) if found else new.clear(), mine, "interval_start", by="source")
+        found = store.figures_within(part.sources, part.start, part.end)
+        old = windows.within(found, mine, "interval_start", by="source")
         changed = windows.different(old, new, list(FIGURE_KEY))
         self._log.replace("figures", changed, new.join(changed, on=FIGURE_KEY, how="semi", nulls_equal=True))
         return changed
+
+
+def _only(configuration: Any, sources: list[str]) -> Any:
+    """The configuration for some of its sources: the others' expressions need not be looked at, unless contracts couple them."""
+    plan = configuration.plan
+    if plan.contracts.height or len(sources) == len(plan.sources):
+        return configuration
+    wanted = set(sources)
+    return replace(configuration, plan=replace(plan, sources=tuple(s for s in plan.sources if s.source in wanted)))

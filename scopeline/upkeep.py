@@ -108,7 +108,7 @@ class Upkeep:
         rows = arrivals.grown(self.state.meters, readings)
         new = rows.join(self.state.meters, on=["meter", "named_unit"], how="anti", nulls_equal=True)
         meters = arrivals.replaced(self.state.meters, rows)
-        self.log.replace("meters", rows.select("meter"), rows)
+        self.log.put("meters", rows)
         self.state = replace(self.state, meters=meters)
         if new.height:
             self.configure(self.state.configuration.plant)
@@ -125,7 +125,7 @@ class Upkeep:
         rows = pl.concat([arrivals.moved(self.state.clocks.join(asked, on="site", how="semi"), asked), clocks]).select(
             CLOCKS.keys()
         )
-        self.log.replace("clocks", rows.select("site"), rows)
+        self.log.put("clocks", rows)
         self.state = replace(
             self.state, clocks=pl.concat([self.state.clocks.join(rows, on="site", how="anti"), rows]).sort("site")
         )

@@ -139,6 +139,11 @@ class Log:
         if rows is not None:
             self.append(table, rows)
 
+    def put(self, table: str, rows: pl.DataFrame) -> None:
+        """Add rows of a table with a primary key, or replace those of the same key."""
+        if rows.height:
+            self._with(f"INSERT OR REPLACE INTO {table} SELECT * FROM rows_in", rows_in=stored(rows, TABLES[table]))
+
     def count(self, traffic: pl.DataFrame) -> None:
         """Add to the numbers of messages (TRAFFIC)."""
         if traffic.height:

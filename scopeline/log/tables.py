@@ -70,7 +70,7 @@ TABLES: dict[str, Schema] = {
     "archived": ARCHIVED,
 }
 
-KEYS = {"traffic": ("feed", "minute", "outcome")}
+KEYS = {"traffic": ("feed", "minute", "outcome"), "meters": ("meter",), "clocks": ("site",)}
 """Primary keys, of small tables only: an index over a large one would have to be held in memory."""
 
 _SQL = {

@@ -1,10 +1,11 @@
 """Questions of the worker to its own open transaction: what it has written so far is in the answers."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 import polars as pl
 
-from schemas.frames import AMOUNTS, EVENTS, OUTCOMES, READINGS, REJECTS, TIME, empty, shaped
+from schemas.frames import AMOUNTS, EVENTS, FIGURES, OUTCOMES, READINGS, REJECTS, TIME, empty, shaped
 from scopeline.log.duckdb import Log
 from scopeline.log.sql import condition
 from scopeline.log.store import Store
@@ -99,6 +100,15 @@ class Working(Store):
         WHERE {where} AND observed_at BETWEEN ? AND ? GROUP BY day ORDER BY day"""
         found = self._table(sql, [*parameters, start, end])
         return found.with_columns(pl.col("day").cast(pl.Datetime("us")).dt.replace_time_zone("UTC"))
+
+    def figures_within(self, sources: Sequence[str], start: datetime, end: datetime) -> pl.DataFrame:
+        """FIGURES of sources with interval_start in [start, end), in one frame."""
+        where, parameters = condition([("source", sources)], [("interval_start", start, end)])
+        return self._rows(FIGURES, f"FROM figures WHERE {where}", parameters)
+
+    def eventful(self) -> set[str]:
+        """Meters with events."""
+        return set(self._table("SELECT DISTINCT meter FROM events")["meter"])
 
     def extent(self, meters: Sequence[str]) -> pl.DataFrame:
         """meter, start, end: first and last interval with amounts."""

@@ -40,7 +40,7 @@ Ctrl-C stops it.
 
 
 def command(
-    speed: Annotated[float, typer.Option(min=1, help="Fast motion of the first three minutes; then real time. 1: none.")] = 60.0,
+    speed: Annotated[float, typer.Option(min=1, help="Fast motion of the first three minutes; then real time. 1: none.")] = 1.0,
     console_port: Annotated[
         int | None, typer.Option("--port", help="Port of the console. Default: 8090, or a free one.", show_default=False)
     ] = None,
@@ -57,7 +57,7 @@ def command(
 
     It asks for nothing, changes nothing outside its folder, and stops at Ctrl-C.
 
-    Examples: `scopeline demo`, `scopeline demo --speed 600 --no-browser`
+    Examples: `scopeline demo`, `scopeline demo --speed 60 --no-browser`
     """
     stop = threading.Event()
     for asked in (signal.SIGINT, signal.SIGTERM):

@@ -18,13 +18,13 @@ class Publish(NamedTuple):
     payload: str
 
 
-PRESSES = {"press-1": 420.0, "press-2": 310.0, "press-3": 515.0}
-MILL = Meter("mill-main", daily=3_900.0, night=0.3)
-GAS = Meter("boiler-house", daily=610.0, night=0.4)
-DIESEL = Deliveries("diesel", daily=2, least=150, most=400, digits=0)
-REFRIGERANT = Deliveries("topup", daily=2, least=0.05, most=0.2, digits=2)
-SKIPS = Deliveries("skip", daily=3, least=700, most=2600, digits=0)
-TRIPS = Deliveries("trip", daily=8, least=1200, most=6200, digits=1)
+PRESSES = {"press-1": 1_680.0, "press-2": 1_240.0, "press-3": 2_060.0}
+MILL = Meter("mill-main", daily=21_600.0, night=0.3)
+GAS = Meter("boiler-house", daily=2_400.0, night=0.4)
+DIESEL = Deliveries("diesel", daily=2, least=40, most=120, digits=0)
+REFRIGERANT = Deliveries("topup", daily=2, least=0.02, most=0.06, digits=3)
+SKIPS = Deliveries("skip", daily=3, least=120, most=400, digits=0)
+TRIPS = Deliveries("trip", daily=8, least=200, most=900, digits=1)
 LONDON = ZoneInfo("Europe/London")
 
 

@@ -17,7 +17,7 @@ from scopeline.log import Store
 from scopeline.query import FigureQuery, rfc3339
 from scopeline.service.host import Host
 
-CHUNK = 400_000
+CHUNK = 50_000
 """Base figures that are added up at a time."""
 
 Progress = Callable[[datetime], None]

@@ -152,7 +152,7 @@ def _strip(quarters: pl.DataFrame, host: Host, at: datetime) -> pl.DataFrame:
     """Hours of each source; configured sources without anything known are missing, not absent."""
     hour = pl.col("interval_start").dt.truncate("1h")
     first = (at - timedelta(hours=24)).replace(minute=0, second=0, microsecond=0)
-    hours = pl.DataFrame({"interval_start": [first + timedelta(hours=n) for n in range(25)]}, schema={"interval_start": TIME})
+    hours = pl.DataFrame({"interval_start": [first + timedelta(hours=n) for n in range(1, 25)]}, schema={"interval_start": TIME})
     known = quarters.group_by("site", "source", interval_start=hour).agg(
         pl.col("covered_us").sum().alias("covered"),
         pl.col("covered_us").count().alias("spans"),

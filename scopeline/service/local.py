@@ -55,7 +55,7 @@ def local_host(plant_dir: Path) -> Iterator[LocalHost]:
     if not file.exists():
         raise Failed(f"There is no data in {plant_dir} yet", "Start `scopeline run`, or compute offline with `scopeline compute`")
     try:
-        log = Log(file)
+        log = Log(file, memory_limit="256MB")
     except StateError as error:
         raise Failed(str(error), "") from None
     try:

@@ -1,5 +1,6 @@
 """Feeds: does each feed work? Last message, rate, silence, outcomes, quarantine with payloads, and a place to try a payload."""
 
+from datetime import datetime
 from typing import Any
 
 from nicegui import run, ui
@@ -19,7 +20,7 @@ def page(service: Service) -> None:
         with ui.row().classes("items-center w-full"):
             ui.label("Feeds").style("font-size: 18px; font-weight: 650")
             ui.space()
-            ui.button("Try a payload", on_click=lambda: _try(service, "", "")).props("no-caps outline color=teal-9")
+            ui.button("Try a payload", on_click=lambda: _try(service, "", "", zone)).props("no-caps outline color=teal-9")
         table = (
             ui.table(
                 columns=[
@@ -106,16 +107,17 @@ def _show(service: Service, feed: str, found: tuple[dict[str, Any] | None, list[
     with ui.element("div").classes("scope-grid scope-halves"):
         with card(f"{feed}: last message"):
             ui.label(last.get("last_topic") or "no message yet").style("font-weight: 600; overflow-wrap: anywhere")
-            ui.label(_clipped(last.get("last_payload"))).classes("scope-mono")
-            topic, payload = last.get("last_topic") or "", last.get("last_payload") or ""
-            ui.button("Try it", on_click=lambda: _try(service, topic, payload)).props("flat no-caps dense color=teal-9")
+            topic, payload = last.get("last_topic") or "", _stated(last.get("last_payload"))
+            ui.label(_clipped(payload)).classes("scope-mono")
+            ui.button("Try it", on_click=lambda: _try(service, topic, payload, zone)).props("flat no-caps dense color=teal-9")
         with card("Its readings, as stated"):
-            _readings(last.get("readings") or [])
+            _readings(last.get("readings") or [], zone)
     with card(f"{feed}: quarantine"):
         if not quarantined:
             ui.label("Nothing is quarantined.").classes("scope-soft")
             return
-        ui.button("Try all again", on_click=lambda: _redrive(service, feed)).props("flat no-caps dense color=teal-9")
+        if may_operate():
+            ui.button("Try all again", on_click=lambda: _redrive(service, feed)).props("flat no-caps dense color=teal-9")
         for row in quarantined:
             title = f"{local(row['received_at'], zone)} · {row['reason']} · {row['topic']}"
             with ui.expansion(title).classes("w-full").props("dense") as expansion:
@@ -127,7 +129,12 @@ def _show(service: Service, feed: str, found: tuple[dict[str, Any] | None, list[
 async def _payload(service: Service, message: int, body: ui.label) -> None:
     found = await run.io_bound(service.quarantined, message)
     if found is not None:
-        body.set_text(_clipped(found.get("payload") or "base64: " + str(found.get("payload_base64") or "")))
+        body.set_text(_clipped(_stated(found)))
+
+
+def may_operate() -> bool:
+    """Whether the one who opened this page may change something (scopeline.api.guard: a token's role, or this machine)."""
+    return ui.context.client.request.scope.get("scopeline.role") == "operate"
 
 
 async def _redrive(service: Service, feed: str) -> None:
@@ -136,21 +143,36 @@ async def _redrive(service: Service, feed: str) -> None:
         ui.notify(f"{done['tried']} tried, {done['read']} read, {done['still']} still in quarantine")
 
 
+def _stated(found: dict[str, Any] | None) -> str:
+    """A payload as text, or what it is in base64.
+
+    >>> _stated({"payload": "1"}), _stated({"payload_base64": "/w=="}), _stated(None)
+    ('1', 'base64: /w==', '')
+    """
+    if not found:
+        return ""
+    return found["payload"] if "payload" in found else f"base64: {found.get('payload_base64', '')}"
+
+
 def _clipped(text: str | None, limit: int = 4000) -> str:
     text = text or ""
     return text if len(text) <= limit else f"{text[:limit]} … ({len(text):,} characters)"
 
 
-def _readings(readings: list[dict[str, Any]]) -> None:
+def _readings(readings: list[dict[str, Any]], zone: str) -> None:
     if not readings:
         ui.label("No reading.").classes("scope-soft")
         return
     columns = [{"name": c, "label": c.replace("_", " "), "field": c, "align": "left"} for c in _READING_COLUMNS]
-    rows = [{c: str(reading.get(c, "")) for c in _READING_COLUMNS} for reading in readings]
+    rows = [{c: _cell(reading.get(c), zone) for c in _READING_COLUMNS} for reading in readings]
     ui.table(columns=columns, rows=rows).props("dense flat hide-pagination wrap-cells").classes("w-full scope-plain")
 
 
-def _try(service: Service, topic: str, payload: str) -> None:
+def _cell(value: Any, zone: str) -> str:
+    return local(value, zone) if isinstance(value, datetime) else "" if value is None else str(value)
+
+
+def _try(service: Service, topic: str, payload: str, zone: str) -> None:
     """A dialogue that shows what a payload would give; it changes nothing."""
     with ui.dialog(value=True) as dialog, ui.card().style("width: min(760px, 94vw); max-width: none"):
         ui.label("Try a payload").style("font-weight: 650")
@@ -168,7 +190,7 @@ def _try(service: Service, topic: str, payload: str) -> None:
                     ui.label(text + (f", {outcome['reason']}" if outcome.get("reason") else "")).style("font-weight: 600")
                 for reject in (found or {}).get("rejects", []):
                     ui.label(f"{reject['reason']}: {reject['detail']}").style("color: #c0392b")
-                _readings((found or {}).get("readings", []))
+                _readings((found or {}).get("readings", []), zone)
 
         with ui.row():
             ui.button("Try", on_click=go).props("no-caps color=teal-9")

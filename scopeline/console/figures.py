@@ -29,6 +29,7 @@ class Asked:
     interval: str = "1h"
     group: list[str] | None = None
     basis: str = "location"
+    where: str = ""
 
     def arguments(self) -> dict[str, str]:
         return {
@@ -37,6 +38,7 @@ class Asked:
             "interval": self.interval,
             "group_by": ",".join(self.group or ["none"]),
             "basis": self.basis,
+            "where": self.where,
         }
 
 
@@ -44,7 +46,7 @@ def page(service: Service) -> None:
     """Build the page and ask for today by hour and scope."""
     zone = service.plant.settings.sites[0].timezone
     today = service.host.now().astimezone(ZoneInfo(zone)).date()
-    asked = Asked(str(today - timedelta(days=1)), str(today + timedelta(days=1)), group=["scope"])
+    asked = Asked(str(today - timedelta(days=1)), str(today + timedelta(days=1)), group=["site", "scope"])
     groups = [*_GROUPS, *(f"tag_{tag}" for tag in service.plant.settings.tags)]
     with frame(service, "/figures"):
         with card(), ui.row().classes("items-end w-full").style("gap: 14px"):
@@ -53,6 +55,9 @@ def page(service: Service) -> None:
             ui.select(_INTERVALS, label="Interval").bind_value(asked, "interval").style("width: 130px")
             ui.select(groups, label="Group by", multiple=True).bind_value(asked, "group").style("min-width: 170px")
             ui.select(["location", "market", "both"], label="Basis").bind_value(asked, "basis").style("width: 120px")
+            ui.input("Only").bind_value(asked, "where").style("width: 180px").tooltip(
+                "column=value, like source=boiler-1,scope=1"
+            )
             show = ui.button("Show").props("no-caps color=teal-9")
             with ui.dropdown_button("Download", auto_close=True).props("no-caps outline color=teal-9"):
                 for ending in ("csv", "xlsx", "parquet", "json"):
@@ -79,7 +84,18 @@ def page(service: Service) -> None:
             graph.show(f"Emissions, {shown_basis}-based ({axis})", options)
             holder.clear()
             with holder:
-                _table(service, rows.head(_LIMIT), asked, zone)
+                _table(rows.head(_LIMIT), asked, zone).on("row-click", lambda event: clicked(event.args[1]))
+
+        async def clicked(row: dict[str, Any]) -> None:
+            """A base figure shows its trace; any other row the base figures that it adds up."""
+            if asked.interval == "base":
+                await _trace(service, row)
+            elif row["_at"]:
+                asked.start, asked.end, asked.interval = row["_at"], row["_end"], "base"
+                asked.where = ",".join(f"{name}={row[name]}" for name in asked.group or [] if row.get(name))
+                await ask()
+            else:
+                ui.notify("This row adds up sites of several time zones: group by site to see its base figures.")
 
         show.on_click(ask)
         ui.timer(0.1, ask, once=True)
@@ -92,7 +108,7 @@ def _download(asked: Asked, ending: str) -> str:
 def _rows(service: Service, asked: Asked) -> pl.DataFrame:
     """Up to one row more than the page shows."""
     given = asked.arguments()
-    query = figure_query(service.plant, asked.start, asked.end, asked.interval, given["group_by"], None, asked.basis)
+    query = figure_query(service.plant, asked.start, asked.end, asked.interval, given["group_by"], asked.where, asked.basis)
     found: list[pl.DataFrame] = []
     for chunk in service.figures(query):
         found.append(chunk)
@@ -137,18 +153,18 @@ _KG = ("co2e_kg", "co2_kg", "ch4_kg", "n2o_kg", "biogenic_co2_kg")
 _LAST = ("coverage", "estimated_share", "unpriced_share", "status", "instrument", "factor_id", "factor_version")
 
 
-def _table(service: Service, rows: pl.DataFrame, asked: Asked, zone: str) -> None:
+def _table(rows: pl.DataFrame, asked: Asked, zone: str) -> ui.table:
     tags = [c for c in rows.columns if c.startswith("tag_")]
     hidden = {"interval_start"} if "period" in rows.columns else set()
     wanted = [c for c in (*_FIRST, *tags, *_KG, *_LAST) if c in rows.columns and c not in hidden]
     sides = {c: "right" if rows.schema[c].is_numeric() else "left" for c in wanted}
     columns: list[dict[str, Any]] = [{"name": c, "label": c, "field": c, "align": sides[c], "sortable": True} for c in wanted]
-    cells = [{"_at": rfc3339(row.get("interval_start")), **_cells(row, wanted, zone)} for row in rows.to_dicts()]
+    cells = [
+        {"_at": rfc3339(row["interval_start"]), "_end": rfc3339(row["interval_end"]), **_cells(row, wanted, zone)}
+        for row in rows.to_dicts()
+    ]
     table = ui.table(columns=columns, rows=cells, pagination={"rowsPerPage": 25}).props("dense flat")
-    table.classes("w-full")
-    if asked.interval == "base":
-        table.classes("cursor-pointer")
-        table.on("row-click", lambda event: _trace(service, event.args[1]))
+    return table.classes("w-full cursor-pointer")
 
 
 def _cells(row: dict[str, Any], wanted: list[str], zone: str) -> dict[str, Any]:

@@ -155,6 +155,9 @@ def test_feeds_show_outcomes_quarantine_and_try(address: str, page: Any):
 def test_figures_show_table_chart_trace_and_download(address: str, page: Any):
     page.goto(f"{address}/figures")
     expect(page.locator("canvas").first).to_be_visible()
+    page.locator("tbody tr", has_text="location").first.click()  # an hour leads to its base figures
+    expect(page.get_by_label("Only")).to_have_value("site=works,scope=2")
+    expect(page.locator("tr", has_text="electricity").first).to_be_visible()
     page.get_by_label("Interval").click()
     page.get_by_role("option", name="Base").click()
     page.get_by_role("button", name="Show").click()

@@ -1,8 +1,9 @@
 """The MQTT broker inside the process: amqtt, whose QoS 1 acknowledgement waits for the log's commit.
 
 amqtt acknowledges a PUBLISH once it is in a memory queue. Here a handler of ours takes the packet instead, hands it to the inbox
-and sends PUBACK (PUBREC for QoS 2) when the worker has committed. It stands on private names of amqtt 0.12.1, which pyproject pins
-and tests/live/test_embedded.py checks: `_initialize_client_session`, `_authenticate`, `_topic_filtering`, `_broadcast_message`.
+and sends PUBACK (PUBREC for QoS 2) when the worker has committed. It stands on private names of amqtt 0.12.1, which pyproject
+pins and tests/scopeline/test_broker.py checks: `_initialize_client_session`, `_authenticate`, `_topic_filtering`,
+`_broadcast_message`.
 """
 
 import asyncio
@@ -29,6 +30,7 @@ LARGEST = 16 * 1024 * 1024
 """Bytes of the largest packet part that is read; a client that announces more is disconnected."""
 
 _BACKLOG = 10_000  # deliveries to subscribers in flight; beyond, subscribers miss messages (the log does not)
+_BREATH = 50  # reads, some ten packets
 _ACK = {1: b"\x40\x02", 2: b"\x50\x02"}  # PUBACK, PUBREC
 _SEEN = "scopeline.received"  # packet ids of QoS 2 messages that are in the log and not yet released
 
@@ -43,10 +45,14 @@ class _Gate(ReaderAdapter):
     def __init__(self, reader: ReaderAdapter, space: asyncio.Event) -> None:
         self._reader, self._space = reader, space
         self.heard = time.monotonic()
+        self._reads = 0
 
     async def read(self, n: int = -1) -> bytes:
         if n > LARGEST:
             raise ValueError(f"a packet of {n} bytes is larger than {LARGEST}")
+        self._reads += 1
+        if self._reads % _BREATH == 0:  # what is buffered is read without a pause: let the handlers fill the inbox meanwhile
+            await asyncio.sleep(0)
         if not self._space.is_set():
             await self._space.wait()
         found = await self._reader.read(n)

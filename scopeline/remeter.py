@@ -52,7 +52,8 @@ class Remeter:
             self._configuration, self._jitter = configuration, {}
             self._peaks.clear()
         changed = [empty({name: AMOUNTS[name] for name in AMOUNT_KEY})]
-        for some in rounds(windows.merged(spans, gap=windows.NEAR)):
+        known = spans.join(meters, on="meter", how="semi")  # the others have no readings left
+        for some in rounds(windows.merged(known, gap=windows.NEAR)):
             changed.append(self._round(some, configuration, meters))
         return pl.concat(changed).unique()
 

@@ -1,0 +1,194 @@
+"""The embedded broker: acknowledges when told to, takes what a broker must take, lets in whom it should."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+
+from scopeline.broker import BrokerStart, EmbeddedBroker
+from scopeline.inbox import Delivery, Inbox
+
+
+@contextmanager
+def broker(inbox: Inbox, **options: object) -> Iterator[EmbeddedBroker]:
+    made = EmbeddedBroker(inbox, port=0, **options)  # type: ignore[arg-type]  # options by name
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+@contextmanager
+def client(port: int, name: str = "c", **options: object) -> Iterator[mqtt.Client]:
+    made = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name, **options)  # type: ignore[arg-type]  # options by name
+    made.max_inflight_messages_set(1000)
+    up = threading.Event()
+    made.on_connect = lambda *_: up.set()
+    made.connect("127.0.0.1", port)
+    made.loop_start()
+    assert up.wait(5)
+    try:
+        yield made
+    finally:
+        made.disconnect()
+        made.loop_stop()
+
+
+def until(condition: Callable[[], bool], seconds: float = 5) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def taken(inbox: Inbox, count: int) -> list[Delivery]:
+    found: list[Delivery] = []
+    assert until(lambda: bool(found.extend(inbox.take(100, 0, 0.05)) or len(found) >= count))
+    return found
+
+
+def settle(deliveries: list[Delivery]) -> None:
+    for one in deliveries:
+        if one.token is not None and one.origin is not None:
+            one.origin.settle([one.token], [1])
+
+
+def test_the_version_it_hooks_into() -> None:
+    assert version("amqtt") == "0.12.1", "private names are used: read scopeline/broker.py again for another version"
+
+
+@pytest.mark.parametrize("qos", [1, 2])
+def test_no_acknowledgement_before_the_commit(qos: int) -> None:
+    inbox = Inbox()
+    with broker(inbox) as made, client(made.port) as sender:
+        infos = [sender.publish("a/b", str(n), qos=qos) for n in range(5)]
+        got = taken(inbox, 5)
+        time.sleep(0.2)
+        assert not any(info.is_published() for info in infos)
+        settle(got)
+        assert until(lambda: all(info.is_published() for info in infos))
+        assert [(d.topic, d.payload) for d in got] == [("a/b", str(n).encode()) for n in range(5)]
+
+
+def test_unacknowledged_messages_come_again_after_a_reconnect() -> None:
+    inbox = Inbox()
+    with broker(inbox) as made, client(made.port, clean_session=False) as sender:
+        info = sender.publish("a/b", "1", qos=1)
+        taken(inbox, 1)
+        sock = sender.socket()
+        assert sock is not None
+        sock.shutdown(socket.SHUT_RDWR)  # the line breaks before the commit
+        again = taken(inbox, 1)
+        settle(again)
+        assert until(info.is_published)
+
+
+def test_qos_0_is_taken_and_nobody_waits() -> None:
+    inbox = Inbox()
+    with broker(inbox) as made, client(made.port) as sender:
+        sender.publish("a/b", "1", qos=0)
+        assert taken(inbox, 1)[0].token is None
+
+
+def test_a_live_message_with_retain_is_live() -> None:
+    inbox = Inbox()
+    with broker(inbox) as made, client(made.port) as sender:
+        sender.publish("a/b", "1", qos=1, retain=True)
+        got = taken(inbox, 1)
+        assert not got[0].retained
+        settle(got)
+        seen: list[tuple[str, bool]] = []
+        with client(made.port, "later") as watcher:
+            watcher.on_message = lambda _c, _d, m: seen.append((m.topic, m.retain))
+            watcher.subscribe("a/#")
+            assert until(lambda: bool(seen))
+        assert seen == [("a/b", True)]
+
+
+def test_a_last_will_is_a_message() -> None:
+    inbox = Inbox()
+    with broker(inbox) as made:
+        dying = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="dying")
+        dying.will_set("a/LWT", "Offline", qos=1)
+        dying.connect("127.0.0.1", made.port)
+        dying.loop_start()
+        assert until(dying.is_connected)
+        sock = dying.socket()
+        assert sock is not None
+        dying.loop_stop()
+        sock.shutdown(socket.SHUT_RDWR)
+        assert [(d.topic, d.payload) for d in taken(inbox, 1)] == [("a/LWT", b"Offline")]
+
+
+def test_a_full_inbox_stops_reading_and_goes_on() -> None:
+    inbox = Inbox(max_messages=10)
+    with broker(inbox) as made, client(made.port) as sender:
+        infos = [sender.publish("a/b", str(n), qos=1) for n in range(200)]
+        time.sleep(0.5)
+        assert inbox.waiting <= 40, "bounded, whatever the client sends"
+        got = 0
+        end = time.monotonic() + 10
+        while got < 200 and time.monotonic() < end:
+            batch = inbox.take(100, 0, 0.05)
+            settle(batch)
+            inbox.release(batch)
+            got += len(batch)
+        assert got == 200 and until(lambda: all(info.is_published() for info in infos))
+
+
+@pytest.mark.parametrize("topic", ["$SYS/x", "$share/g/x"])
+def test_reserved_topics_are_not_taken(topic: str) -> None:
+    inbox = Inbox()
+    with broker(inbox) as made, client(made.port) as sender:
+        sender.publish(topic, "1", qos=0)
+        time.sleep(0.2)
+        assert inbox.waiting == 0
+
+
+def test_password() -> None:
+    inbox = Inbox()
+    with broker(inbox, username="works", password="right") as made:
+        for user, password, welcome in (("works", "right", True), ("works", "wrong", False), (None, None, False)):
+            answers: list[bool] = []
+            asking = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"p{password}")
+            if user:
+                asking.username_pw_set(user, password)
+            asking.on_connect = lambda _c, _d, _f, reason, _p, answers=answers: answers.append(not reason.is_failure)
+            asking.connect("127.0.0.1", made.port)
+            asking.loop_start()
+            assert until(lambda answers=answers: bool(answers))
+            asking.disconnect()
+            asking.loop_stop()
+            assert answers[0] is welcome
+
+
+def test_no_sys_topics() -> None:
+    inbox = Inbox()
+    seen: list[str] = []
+    with broker(inbox) as made, client(made.port) as watcher:
+        watcher.on_message = lambda _c, _d, m: seen.append(m.topic)
+        watcher.subscribe("$SYS/#")
+        time.sleep(0.5)
+    assert seen == []
+
+
+def test_a_port_in_use_is_named_with_the_remedy() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(BrokerStart, match="--mqtt-port"):
+            EmbeddedBroker(Inbox(), port=other.getsockname()[1]).start()
+
+
+def test_open_to_the_network_only_with_a_password() -> None:
+    with pytest.raises(BrokerStart, match="password_file"):
+        EmbeddedBroker(Inbox(), host="0.0.0.0", port=0).start()

@@ -13,6 +13,7 @@ from scopeline.api import actions, docs, health, reading
 from scopeline.api.guard import Guard
 from scopeline.case import CaseError
 from scopeline.query import QueryError
+from scopeline.remote import Failed
 from scopeline.service import Service
 from scopeline.tokens import Tokens
 
@@ -37,6 +38,7 @@ def create(service: Service, tokens: Tokens, instance_token: str | None = None, 
     app.add_exception_handler(LookupError, _not_found)
     app.add_exception_handler(ValueError, _bad_value)
     app.add_exception_handler(CaseError, _bad_case)
+    app.add_exception_handler(Failed, _cannot)
     app.add_exception_handler(RequestValidationError, _bad_request)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _internal)
@@ -58,7 +60,7 @@ def _not_found(_: Request, error: Exception) -> JSONResponse:
     return failed(
         404,
         str(error.args[0]) if error.args else "not found",
-        "Look at the lists: /api/v1/feeds, /meters, /quarantine, /figures.",
+        "Correct the name or the time; /api/docs names the lists.",
     )
 
 
@@ -68,6 +70,11 @@ def _bad_value(_: Request, error: Exception) -> JSONResponse:
 
 def _bad_case(_: Request, error: Exception) -> JSONResponse:
     return failed(409, str(error), "`scopeline doctor` looks at log and configuration.")
+
+
+def _cannot(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Failed)
+    return failed(503, error.error, error.remedy)
 
 
 def _bad_request(_: Request, error: Exception) -> JSONResponse:

@@ -1,7 +1,7 @@
 """How the feeds are: last message, rate, silence, outcomes, quarantine; one in full; and what a payload would give."""
 
 import base64
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -9,7 +9,7 @@ import polars as pl
 import ingest
 from processors import accept
 from schemas.frames import MESSAGES, REJECTS, shaped
-from scopeline.service.host import Host
+from scopeline.service.host import Host, ask
 from scopeline.service.messages import payload_text
 
 SILENT_AFTER = 300.0
@@ -23,7 +23,7 @@ def feeds(host: Host) -> list[dict[str, Any]]:
         counts = store.quarantine_counts()
         last = [row["last_message"] for row in stats.values() if row["last_message"] is not None]
         topics = dict(store.messages_at(last).select("message", "topic").iter_rows()) if last else {}
-        usual = _usual(store, now)
+    usual = _usual(host, now)
     reasons: dict[str | None, dict[str, int]] = {}
     for row in counts.iter_rows(named=True):
         reasons.setdefault(row["feed"], {})[row["reason"]] = row["n"]
@@ -37,15 +37,11 @@ def feeds(host: Host) -> list[dict[str, Any]]:
     return rows
 
 
-def _usual(store: Any, now: datetime) -> dict[str, float]:
-    """Feed -> usual seconds between messages, from its messages and the time since its first minute."""
-    traffic = store.traffic()
-    if traffic.is_empty():
-        return {}
-    spans = traffic.group_by("feed").agg(
-        n=pl.col("messages").sum(), span=(pl.col("last_received_at").max() - pl.col("minute").min()).dt.total_seconds()
-    )
-    return {row["feed"]: row["span"] / max(1, row["n"] - 1) for row in spans.iter_rows(named=True)}
+def _usual(host: Host, now: datetime) -> dict[str, float]:
+    """Feed -> usual seconds between messages, from those of the last week."""
+    sql = """SELECT feed, epoch(max(last_received_at) - min(minute)) / greatest(1, sum(messages) - 1) AS seconds
+    FROM traffic WHERE minute >= $start GROUP BY feed"""
+    return dict(ask(host, sql, {"start": now - timedelta(days=7)}).iter_rows())
 
 
 def _row(

@@ -44,13 +44,13 @@ def test_status_is_that_of_the_figures(service):
 def test_the_strip_shows_missing_hours_and_no_coverage_for_events(service, host):
     strip = service.live().strip
     boiler = {row["interval_start"]: row for row in strip.filter(source="boiler").to_dicts()}
-    assert len(boiler) == 25
-    before = boiler[host.now().replace(minute=0) - timedelta(hours=24)]
+    assert len(boiler) == 24
+    before = boiler[host.now().replace(minute=0) - timedelta(hours=23)]
     assert before["coverage"] == 0 and before["status"] == "missing"
     full = boiler[host.now().replace(minute=0) - timedelta(hours=3)]
     assert full["coverage"] == 1 and full["status"] == "final"
     trucks = strip.filter(source="trucks")
-    assert trucks["coverage"].null_count() == 25 and set(trucks["status"]) == {"event", "unpriced"}
+    assert trucks["coverage"].null_count() == 24 and set(trucks["status"]) == {"event", "unpriced"}
 
 
 def test_live_is_cached_for_a_moment_and_then_follows(service, host, monkeypatch):

@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+import shutil
 from collections.abc import Iterable
 
 from fastapi import FastAPI, Request
@@ -15,7 +16,7 @@ from scopeline.case import CaseError
 from scopeline.query import QueryError
 from scopeline.remote import Failed
 from scopeline.service import Service
-from scopeline.tokens import Tokens
+from scopeline.tokens import STATE, Tokens
 
 _log = logging.getLogger("scopeline.api")
 
@@ -32,6 +33,8 @@ def create(service: Service, tokens: Tokens, instance_token: str | None = None, 
         title="Scopeline", version="1", description=DESCRIPTION, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json"
     )
     app.state.service = service
+    for left in (service.host.plant_dir / STATE).glob(f"{reading.PART}*"):
+        shutil.rmtree(left, ignore_errors=True)
     for part in (reading.router, actions.router, health.router, docs.router):
         app.include_router(part)
     app.add_exception_handler(QueryError, _bad_query)

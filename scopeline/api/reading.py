@@ -2,11 +2,12 @@
 
 import json
 import tempfile
+import threading
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 from starlette.background import BackgroundTask
 
@@ -17,8 +18,12 @@ from scopeline.export import write
 from scopeline.query import FORMATS, QueryError, figure_query, instant
 from scopeline.service import Service
 from scopeline.service.messages import message_lines
+from scopeline.tokens import STATE
 
 router = APIRouter(prefix="/api/v1", tags=["read"])
+PART = "export-"
+"""Folders of files that are being sent, in the state folder; what a killed instance left is removed at the start."""
+_AT_ONCE = threading.BoundedSemaphore(4)
 
 From = Annotated[
     str | None, Query(alias="from", description="inclusive: 2026-03, 2026-03-29, or an instant", examples=["2026-03"])
@@ -65,7 +70,9 @@ def figures(
     query = figure_query(door.plant, start, end, interval, group_by, where, basis, consolidated)
     if format not in FORMATS:
         raise QueryError(f"format={format!r} is not known", f"Use one of: {', '.join(FORMATS)}.")
-    folder = tempfile.TemporaryDirectory(prefix="scopeline-")
+    if not _AT_ONCE.acquire(timeout=30):
+        raise HTTPException(503, "Too many questions for figures at once", {"retry-after": "30"})
+    folder = tempfile.TemporaryDirectory(prefix=PART, dir=door.host.plant_dir / STATE)
     try:
         file = Path(folder.name) / f"figures.{format}"
         meta_file = write(door.figures(query), file, format, dialect)
@@ -73,6 +80,8 @@ def figures(
     except BaseException:
         folder.cleanup()
         raise
+    finally:
+        _AT_ONCE.release()
     headers = {"x-scopeline-meta": meta, "cache-control": "no-store"}
     name = None if format == "json" else f"scopeline-{start}-{end}.{format}"
     return FileResponse(file, media_type=MEDIA[format], filename=name, headers=headers, background=BackgroundTask(folder.cleanup))

@@ -71,6 +71,17 @@ def test_base_intervals(client):
     assert sum(row["co2_kg"] for row in rows) == pytest.approx(43.2)
 
 
+def test_a_download_leaves_nothing_behind(client, plant_dir, service):
+    def parts():
+        return list((plant_dir / ".scopeline").glob("export-*"))
+
+    assert client.get("/figures", params={**RANGE, "format": "csv"}).status_code == 200 and not parts()
+    assert client.get("/figures", params={**RANGE, "format": "csv", "dialect": "x"}).status_code == 400 and not parts()
+    (plant_dir / ".scopeline" / "export-left").mkdir()
+    create(service, Tokens(plant_dir))
+    assert not parts(), "what a killed instance left"
+
+
 @pytest.mark.parametrize(
     ("path", "parameters", "says"),
     [
@@ -207,7 +218,11 @@ def test_read_tokens_change_nothing(app, plant_dir):
             if verb == "post" and not path.endswith("/try"):
                 refused = there.request(verb, url, headers={"authorization": f"Bearer {texts['read']}"})
                 assert refused.status_code == 403 and "operate" in refused.json()["remedy"]
-                assert there.request(verb, url, headers={"authorization": f"Bearer {texts['operate']}"}).status_code in (200, 400, 404)
+                assert there.request(verb, url, headers={"authorization": f"Bearer {texts['operate']}"}).status_code in (
+                    200,
+                    400,
+                    404,
+                )
     assert seen > 15
 
 

@@ -75,16 +75,18 @@ class Inbox:
             self._woken = True
             self._changed.notify_all()
 
-    def take(self, most: int, linger: float, patience: float) -> list[Delivery]:
-        """The next deliveries in receipt order: waits `patience` seconds for the first, then `linger` for its companions."""
+    def take(self, most: int, linger: float, patience: float, quiet: float = 0.01) -> list[Delivery]:
+        """The next deliveries in receipt order: waits `patience` seconds for the first, then for its companions as long as
+        they keep coming: until none came for `quiet` seconds, at most `linger`."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._woken, patience)
             self._woken = False
             if not self._queue:
                 return []
-        end = time.monotonic() + linger
-        while len(self._queue) < most and (left := end - time.monotonic()) > 0:
-            time.sleep(min(left, 0.005))
+        end, seen = time.monotonic() + linger, 0
+        while seen < len(self._queue) < most and (left := end - time.monotonic()) > 0:
+            seen = len(self._queue)
+            time.sleep(min(left, quiet))
         with self._changed:
             return [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
 

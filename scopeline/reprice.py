@@ -50,14 +50,17 @@ class Reprice:
     def __init__(self, log: Log, price: Price) -> None:
         self._log, self._price = log, price
 
-    def __call__(self, wanted: pl.DataFrame, configuration: Any, dependents: Dependents, first: pl.DataFrame) -> pl.DataFrame:
+    def __call__(
+        self, wanted: pl.DataFrame, configuration: Any, dependents: Dependents, first: pl.DataFrame, compare: bool
+    ) -> pl.DataFrame:
         """Bring the windows (source, start, end) up to date; the keys of figures that changed.
 
-        first: (meter, first_observed_at) of every meter seen.
+        first: (meter, first_observed_at) of every meter seen. compare: look at what is stored, and write only what differs (where
+        contracts couple whole hours, and where it matters what changed); else the windows are replaced, and no keys given.
         """
         changed = [empty({name: FIGURES[name] for name in FIGURE_KEY})]
         for part in windows.parts(wanted, self._longest(wanted, configuration.base_us)):
-            changed.append(self._part(part, wanted, configuration, dependents, first))
+            changed.append(self._part(part, wanted, configuration, dependents, first, compare))
         return pl.concat(changed)
 
     def _longest(self, wanted: pl.DataFrame, base_us: int) -> timedelta:
@@ -66,7 +69,13 @@ class Reprice:
         return max(timedelta(microseconds=base_us), timedelta(hours=max(1, hours)))
 
     def _part(
-        self, part: windows.Part, wanted: pl.DataFrame, configuration: Any, dependents: Dependents, first: pl.DataFrame
+        self,
+        part: windows.Part,
+        wanted: pl.DataFrame,
+        configuration: Any,
+        dependents: Dependents,
+        first: pl.DataFrame,
+        compare: bool,
     ) -> pl.DataFrame:
         store = Working(self._log)
         meters = dependents.meters_of(part.sources)
@@ -78,12 +87,17 @@ class Reprice:
             levels = store.readings(references, since, part.end).filter(pl.col("kind") == "level")
             levels = collapse.collapse(levels, store.payloads)
         computed = shaped(self._price(amounts, levels, first, _only(configuration, part.sources)), FIGURES)
-        mine = wanted.filter(pl.col("source").is_in(part.sources))
-        new = windows.within(computed, mine, "interval_start", by="source").filter(
-            pl.col("interval_start").is_between(part.start, part.end, closed="left")
+        mine = wanted.filter(pl.col("source").is_in(part.sources), pl.col("start") < part.end, pl.col("end") > part.start)
+        mine = mine.with_columns(
+            start=pl.max_horizontal("start", pl.lit(part.start, dtype=TIME)),
+            end=pl.min_horizontal("end", pl.lit(part.end, dtype=TIME)),
         )
-        found = store.figures_within(part.sources, part.start, part.end)
-        old = windows.within(found, mine, "interval_start", by="source")
+        new = windows.within(computed, mine, "interval_start", by="source")
+        if not compare and not configuration.plan.contracts.height:
+            self._log.clear_within("figures", "source", mine, "interval_start")
+            self._log.append("figures", new)
+            return new.clear().select(FIGURE_KEY)
+        old = windows.within(store.figures_within(part.sources, part.start, part.end), mine, "interval_start", by="source")
         changed = windows.different(old, new, list(FIGURE_KEY))
         self._log.replace("figures", changed, new.join(changed, on=FIGURE_KEY, how="semi", nulls_equal=True))
         return changed

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import polars as pl
 
@@ -46,13 +46,6 @@ class State:
 _KEYS = {name: FIGURES[name] for name in FIGURE_KEY}
 
 
-class Changes(NamedTuple):
-    """What an action changed."""
-
-    readings: int = 0
-    figures: pl.DataFrame = empty(_KEYS)
-
-
 class Upkeep:
     """All methods but `__init__` and `load` run inside `log.transaction()`; the worker puts `state` back after a rollback."""
 
@@ -79,14 +72,14 @@ class Upkeep:
         self.load(self.state.configuration)
 
     # a batch -------------------------------------------------------------------------------------------------------------
-    def add(self, messages: pl.DataFrame, read: Any) -> Changes:
+    def add(self, messages: pl.DataFrame, read: Any) -> None:
         """Messages that are in the log for the first time, and what they say (pipeline.Read)."""
         self.log.append("messages", messages)
         self.log.append("outcomes", read.outcomes)
         self.log.count(arrivals.traffic(read.outcomes, messages))
         self.log.append("rejects", read.rejects)
         if read.readings.is_empty():
-            return Changes()
+            return
         known = self.store.readings_known(read.readings)
         came = arrivals.arrivals(read.readings, known)
         self.log.append("readings", read.readings)
@@ -97,9 +90,7 @@ class Upkeep:
         self._grow(came.fresh)
         self._clock(came)
         touched = came.fresh if named.is_empty() else pl.concat([came.fresh, named])
-        levels = touched.filter(pl.col("kind") == "level").select(pl.col("meter").cast(pl.String), at="observed_at")
-        spans = windows.touched(touched.filter(pl.col("kind") != "level"))
-        return Changes(read.readings.height, self.update(spans, levels, before))
+        self.update(*touching(touched), before)
 
     def _grow(self, readings: pl.DataFrame) -> None:
         """Take note of the meters; a new one may make new sources."""
@@ -134,7 +125,7 @@ class Upkeep:
     def update(
         self, spans: pl.DataFrame, levels: pl.DataFrame, before: pl.DataFrame, also: pl.DataFrame | None = None
     ) -> pl.DataFrame:
-        """Bring amounts and figures up to date; keys of the figures that changed.
+        """Bring amounts and figures up to date; keys of the figures that changed (of a correction: where `also` is given).
 
         spans: (meter, start, end) where readings came, went or changed; levels: (meter, at) of levels that did; before: METERS as
         they were; also: further windows (source, start, end).
@@ -151,7 +142,7 @@ class Upkeep:
         if merged.is_empty():
             return empty(_KEYS)
         first = state.meters.select("meter", "first_observed_at")
-        return self._reprice(merged, state.configuration, state.dependents, first)
+        return self._reprice(merged, state.configuration, state.dependents, first, compare=also is not None)
 
     def _slices(self, spans: pl.DataFrame) -> Iterator[pl.DataFrame]:
         """Long spans in pieces of a bounded number of readings, in time order."""

@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 
 MOST = 5_000
 """Messages in one transaction."""
-LINGER = 0.03
-"""Seconds to wait for a message's companions: one commit then serves them all."""
+LINGER = 0.12
+"""Seconds to wait at most for a message's companions while they keep coming: one commit then serves them all."""
 _PAUSES = (0.5, 1, 2, 5, 10)
 
 Answer = TypeVar("Answer")

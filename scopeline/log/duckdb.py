@@ -139,6 +139,17 @@ class Log:
         if rows is not None:
             self.append(table, rows)
 
+    def clear_within(self, table: str, key: str, windows: pl.DataFrame, time: str) -> None:
+        """Delete rows whose time lies in a window (key, start, end; half-open) of their key."""
+        if windows.height:
+            spans = windows.select(key, pl.col("start", "end").dt.replace_time_zone(None))
+            self._with(
+                f"""DELETE FROM {table} t USING spans s
+                WHERE t."{key}" = s."{key}" AND t."{time}" >= s.start AND t."{time}" < s.end
+                AND t."{time}" >= (SELECT min(start) FROM spans) AND t."{time}" < (SELECT max("end") FROM spans)""",
+                spans=spans,
+            )
+
     def put(self, table: str, rows: pl.DataFrame) -> None:
         """Add rows of a table with a primary key, or replace those of the same key."""
         if rows.height:

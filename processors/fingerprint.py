@@ -38,6 +38,7 @@ class Fingerprints:
     def __init__(self, plant: Plant, sources: Sequence[Source], meters: Meters):
         self.plant, self.sources, self.meters = plant, sources, meters
         self._known: dict[str, Any] = {}
+        self._activities: dict[str, Any] = {}
 
     def meter(self, meter: str) -> Any:
         """What is said of a meter: its feeds with the channel, and its rows of the table. Of a pattern: all that can match."""
@@ -52,6 +53,11 @@ class Fingerprints:
 
     def activity(self, source: Source, site: Site) -> Any:
         """What a source's activity reads, apart from its price."""
+        if source.source not in self._activities:
+            self._activities[source.source] = self._activity(source, site)
+        return self._activities[source.source]
+
+    def _activity(self, source: Source, site: Site) -> Any:
         found = self.meters.measured(source)
         return {
             "measured_by": source.measured_by,

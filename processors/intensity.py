@@ -10,6 +10,7 @@ from processors.product import E18, scale
 from processors.spans import LIFE_CYCLE, OPEN
 from schemas.frames import EXACT, GASES
 from schemas.numeric import N
+from schemas.units import UnitProblem, unit
 
 LIVE = "live"
 """factor_version of a figure that a live intensity priced."""
@@ -22,13 +23,17 @@ def intensity(frame: pl.DataFrame, levels: pl.DataFrame, base_us: int) -> pl.Dat
     of a row: `use` (priced by the intensity, by the annual factor where none holds), `losses` (only where one holds),
     `annual` (only where none holds). `live_share` is the part of the intensity that is the row's, in 1e-18.
     """
-    known = levels.select(
-        live=pl.col("meter").cast(pl.String),
-        at="observed_at",
-        value="value_n",
-        came="received_at",
-        doubtful=pl.col("quality") != "good",
-    ).sort("at", "live")
+    known = (
+        levels.filter(~pl.col("unit").cast(pl.String).is_in(_strange(levels)).fill_null(False))
+        .select(
+            live=pl.col("meter").cast(pl.String),
+            at="observed_at",
+            value="value_n",
+            came="received_at",
+            doubtful=pl.col("quality") != "good",
+        )
+        .sort("at", "live")
+    )
     rows = frame.with_row_index("row").filter(pl.col("live").is_not_null()).sort("interval_start")
     rows = rows.join_asof(known, left_on="interval_start", right_on="at", by="live", check_sortedness=False, coalesce=False)
     age = (pl.col("interval_start") - pl.col("at")).dt.total_microseconds()
@@ -37,6 +42,19 @@ def intensity(frame: pl.DataFrame, levels: pl.DataFrame, base_us: int) -> pl.Dat
     rows = _priced(rows, base_us)
     plain = frame.with_row_index("row").filter(pl.col("live").is_null())
     return pl.concat([plain, rows.select(plain.columns)]).sort("row").drop("row")
+
+
+def _strange(levels: pl.DataFrame) -> list[str]:
+    """Units of readings that are no intensity: such readings price nothing."""
+    stated = levels["unit"].cast(pl.String).drop_nulls().unique().to_list()
+    return [text for text in stated if not _intensity(text)]
+
+
+def _intensity(text: str) -> bool:
+    try:
+        return unit(text).base == "kg/kWh"
+    except UnitProblem:
+        return False
 
 
 def _priced(rows: pl.DataFrame, base_us: int) -> pl.DataFrame:

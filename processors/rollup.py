@@ -191,7 +191,7 @@ def stream(
     held: list[pl.DataFrame] = []
     parts: list[Partial] = []
     calendar = rows.calendar
-    for chunk in (part for given in chunks for part in given.iter_slices(SLICE) if len(part)):
+    for chunk in (cut for given in chunks for cut in given.iter_slices(SLICE) if len(cut)):
         held.append(chunk)
         newest = chunk["interval_start"].max()
         open_ = pl.concat(held)

@@ -68,8 +68,10 @@ def slots(source: Source, site: Site, base: str, rules: Rules) -> list[Slot]:
 
     base: the base unit of its activity; "" where it is not known, then nothing is priced.
     """
-    share = source.biogenic_share if isinstance(source.biogenic_share, Decimal) else Decimal(0)
-    pricing = Pricing(rules.catalogue, rules.plant.settings.reporting.gwp, base, Fraction(share))
+    share = source.biogenic_share or Decimal(0)
+    known = isinstance(share, Decimal)  # a share that a meter says is not computed: unpriced, not fossil
+    biogenic = Fraction(share) if isinstance(share, Decimal) else Fraction(0)
+    pricing = Pricing(rules.catalogue, rules.plant.settings.reporting.gwp, base, biogenic, known)
     if source.scope == 2:
         location, market = _scope2(source, site, rules, pricing)
         basis = rules.plant.settings.reporting.cat_3_basis

@@ -60,12 +60,13 @@ class Pricing:
     catalogue: Catalogue
     gwp: str
     base: str  # base unit of the activity
-    biogenic: Fraction = Fraction(0)
+    biogenic: Fraction = Fraction(0)  # share of the carbon
+    known: bool = True  # False: nothing is priced
 
     def piece(self, component: str, factor: Factor | None, category: str, **facts: object) -> Piece:
         """A factor as a piece; unpriced where there is none, its unit does not fit, or the GWP set lacks a gas."""
         nothing = Piece(component, False, self.base, **facts)  # type: ignore[arg-type]  # facts are fields of Piece
-        if factor is None:
+        if factor is None or not self.known:
             return nothing
         try:
             per = unit(factor.per_unit)

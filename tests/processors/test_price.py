@@ -259,3 +259,16 @@ def test_huge_activity_is_exact_too(plan_of, active):
     plan = plan_of([GRID | {"scope": 1, "category": "process", "factor": {"id": "own/f"}}], own_factors=own)
     found = row(priced(active("grid", [10**14]), plan))
     assert found["co2_n"] == 123456789123456789 * 10**5
+
+
+def test_reading_in_another_unit_is_no_intensity(plan_of, active, levels):
+    said = levels("ref/gb:intensity", (START, "0.1")).with_columns(unit=pl.lit("degC"))
+    found = row(priced(active("grid", [1]), plan_of([GRID], grid_regions=[LIVE]), said), basis="location")
+    assert found["factor_version"] == "2026" and found["estimated_n"] == 10**9
+    grams = said.with_columns(unit=pl.lit("gCO2e/kWh"))
+    assert row(priced(active("grid", [1]), plan_of([GRID], grid_regions=[LIVE]), grams), basis="location")["co2e_n"] == 10**8
+
+
+def test_biogenic_share_by_a_meter_is_unpriced_not_fossil(plan_of, active):
+    found = row(priced(active("boiler", [1]), plan_of([BOILER | {"biogenic_share": "leeds/b:share"}])))
+    assert not found["priced"] and found["co2e_n"] is None

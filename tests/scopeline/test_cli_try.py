@@ -58,7 +58,9 @@ def test_a_reading_as_stated(run):
 
 
 def test_standard_input_and_fractions(run):
-    found = run("press", "--topic", TOPIC, "--payload", "-", payload='{"t": "2026-05-01T10:00:00.250Z", "e": 0.12345678901234567891}')
+    found = run(
+        "press", "--topic", TOPIC, "--payload", "-", payload='{"t": "2026-05-01T10:00:00.250Z", "e": 0.12345678901234567891}'
+    )
     assert '"value": 0.12345678901234567891' in found.stdout and '"observed_at": "2026-05-01T10:00:00.25Z"' in found.stdout
     assert "read by" not in found.stderr
 

@@ -86,7 +86,7 @@ def sent(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Messages of two devices and a reference: close and far apart, repeated, corrected, going up and down."""
     said = []
     minutes = st.one_of(st.integers(0, 40), st.integers(0, 200), st.sampled_from([0, 5, 1500, 4000]))
-    for number in range(draw(st.integers(4, 28))):
+    for _ in range(draw(st.integers(4, 28))):
         at = START + timedelta(seconds=draw(minutes) * 60 + draw(st.sampled_from([0, 0, 17, 30])))
         received = at + timedelta(seconds=draw(st.sampled_from([1, 1, 1, 2, 700, 9000])))
         if draw(st.integers(0, 9)) == 0:

@@ -21,7 +21,7 @@ from scopeline import pipeline
 from scopeline.compact import Readings
 
 _BLOCK = 8 * 2**20
-_WINDOW_ROWS = 500_000
+_WINDOW_ROWS = 100_000
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Offline:
         return first, last + timedelta(microseconds=self.configuration.base_us)
 
     def windows(self) -> Iterator[tuple[datetime, datetime]]:
-        """Whole UTC hours, each window with about 500,000 amounts, that cover everything known."""
+        """Whole UTC hours, each window with about 100,000 amounts, that cover everything known."""
         hours = self.amounts.group_by(hour=pl.col("interval_start").dt.truncate("1h")).len().sort("hour")
         start, rows, last = None, 0, None
         for hour, size in hours.iter_rows():

@@ -26,7 +26,7 @@ def csv_text(frame: pl.DataFrame, header: bool = True, dialect: str = "plain") -
     ['site,kg', "'=1+1,-1", '"a,b",1e-7', ',']
     """
     form = DIALECTS[dialect]
-    cells = frame.select(_cell(name, dtype, form) for name, dtype in frame.schema.items())
+    cells = frame.select(_cells(frame[name], form) for name in frame.columns)
     return cells.write_csv(
         include_header=header, separator=form.separator, line_terminator="\r\n", quote_style="necessary", null_value=""
     ).encode()
@@ -45,15 +45,27 @@ def rfc3339(name: str) -> pl.Expr:
     return (whole + fraction + pl.lit("Z")).alias(name)
 
 
-def _cell(name: str, dtype: pl.DataType, form: Dialect) -> pl.Expr:
-    column = pl.col(name)
-    if isinstance(dtype, pl.Datetime):
-        return rfc3339(name)
-    if dtype.is_float():
-        number = text(column.cast(pl.Float64).fill_nan(None))
-        return number.str.replace(".", form.decimal, literal=True) if form.decimal != "." else number
-    if dtype.is_integer():
+def _cells(column: pl.Series, form: Dialect) -> pl.Series:
+    """A column as csv writes it; what repeats from row to row is worked out once."""
+    if column.null_count() == len(column):
+        return pl.Series(column.name, [None], dtype=pl.String).new_from_index(0, len(column))
+    if column.dtype.is_integer():
         return column
-    words = column.cast(pl.String)
-    risky = words.str.contains(_FORMULA)
-    return pl.when(risky).then(pl.lit("'") + words).when(words != "").then(words).alias(name)
+    words = column.unique()
+    if len(words) > len(column) // 4:
+        return _written(column, form)
+    return column.replace_strict(words, _written(words, form), return_dtype=pl.String)
+
+
+def _written(column: pl.Series, form: Dialect) -> pl.Series:
+    name, cell = column.name, pl.col(column.name)
+    if isinstance(column.dtype, pl.Datetime):
+        written = rfc3339(name)
+    elif column.dtype.is_float():
+        number = text(cell.cast(pl.Float64).fill_nan(None))
+        written = number.str.replace(".", form.decimal, literal=True) if form.decimal != "." else number
+    else:
+        words = cell.cast(pl.String)
+        risky = words.str.contains(_FORMULA)
+        written = pl.when(risky).then(pl.lit("'") + words).when(words != "").then(words).alias(name)
+    return column.to_frame().select(written).to_series()

@@ -1,6 +1,9 @@
 """The `scopeline` command: one file a command, listed in COMMANDS."""
 
 import importlib
+import sys
+from importlib import metadata
+from typing import Annotated
 
 import typer
 from typer.core import TyperGroup
@@ -37,11 +40,13 @@ class _Commands(TyperGroup):
         if name not in COMMANDS:
             return None
         found = importlib.import_module(COMMANDS[name]).command
-        if isinstance(found, typer.Typer):
-            return typer.main.get_command(found)
-        app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
-        app.command(name)(found)
-        return typer.main.get_command(app)
+        if not isinstance(found, typer.Typer):
+            app = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+            app.command(name)(found)
+            found = app
+        made = typer.main.get_command(found)
+        made.name = name  # a group does not know its own
+        return made
 
 
 app = typer.Typer(
@@ -50,15 +55,35 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    help="Carbon telemetry that runs live from the sensor to the report and proves every figure.",
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        try:
+            typer.echo(f"scopeline {metadata.version('scopeline')}")
+        except metadata.PackageNotFoundError:
+            typer.echo("scopeline, from a folder that is not installed")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
-    pass
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Carbon telemetry that runs live from the sensor to the report and proves every figure.
+
+    New here? `scopeline demo` shows it with real telemetry; `scopeline init DIR` makes a plant folder of your own.
+    Each command has examples: `scopeline COMMAND --help`. Exit code 0: success, 1: a finding, 2: misuse.
+    """
 
 
 def main() -> None:
     """Entry point: exit 0 success, 1 a finding, 2 misuse."""
-    app()
+    try:
+        app(prog_name="scopeline")
+    except OSError as error:  # a full disk, a folder that must not be written: no fault of the program
+        place = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"{place}{error.strerror or error}. Look at the path, its permissions and the free space.", err=True)
+        sys.exit(1)

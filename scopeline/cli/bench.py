@@ -27,7 +27,12 @@ def command(
 
     Each part runs in a process of its own. Readings come one a message, as JSON, from 100 counters once a minute.
 
-    Examples: `scopeline bench`, `scopeline bench --part compute --readings 10000000`
+    **Examples**
+
+    ```sh
+    scopeline bench
+    scopeline bench --part compute --readings 10000000
+    ```
     """
     chosen: set[str] = {"decode", "compute", "embedded"} if part == "all" else {part}
     try:

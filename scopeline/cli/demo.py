@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from scopeline.cli.options import fail
+from scopeline.cli.options import fail, myself
 from scopeline.demo.player import FAST_MOTION, HISTORY, Player, Progress, behind
 from scopeline.demo.stage import CannotStart, Service, port, prepare
 
@@ -31,9 +31,9 @@ What to expect
   Then everything comes as it happens: the mill's main meter every 5 seconds.
 
 In another terminal
-  scopeline doctor --plant {folder}
-  scopeline trace --plant {folder} --source boiler-house --at {at}
-  scopeline export --plant {folder} --from {day} --to {tomorrow} --interval 1h --out today.xlsx
+  {scopeline} doctor --plant {folder}
+  {scopeline} trace --plant {folder} --source boiler-house --at {at}
+  {scopeline} export --plant {folder} --from {day} --to {tomorrow} --interval 1h --out today.xlsx
 
 Ctrl-C stops it.
 """
@@ -42,10 +42,14 @@ Ctrl-C stops it.
 def command(
     speed: Annotated[float, typer.Option(min=1, help="Fast motion of the first three minutes; then real time. 1: none.")] = 1.0,
     console_port: Annotated[
-        int | None, typer.Option("--port", help="Port of the console. Default: 8090, or a free one.", show_default=False)
+        int | None,
+        typer.Option("--port", min=0, max=65535, help="Port of the console. Default: 8090, or a free one.", show_default=False),
     ] = None,
     mqtt_port: Annotated[
-        int | None, typer.Option("--mqtt-port", help="Port of the MQTT broker. Default: 1883, or a free one.", show_default=False)
+        int | None,
+        typer.Option(
+            "--mqtt-port", min=1, max=65535, help="Port of the MQTT broker. Default: 1883, or a free one.", show_default=False
+        ),
     ] = None,
     folder: Annotated[
         Path | None,
@@ -57,7 +61,12 @@ def command(
 
     It asks for nothing, changes nothing outside its folder, and stops at Ctrl-C.
 
-    Examples: `scopeline demo`, `scopeline demo --speed 60 --no-browser`
+    **Examples**
+
+    ```sh
+    scopeline demo
+    scopeline demo --speed 60 --no-browser
+    ```
     """
     stop = threading.Event()
     for asked in (signal.SIGINT, signal.SIGTERM):
@@ -72,7 +81,7 @@ def command(
                 webbrowser.open(f"http://127.0.0.1:{console}")
             _play(Player("127.0.0.1", mqtt, speed), service, stop)
             typer.echo("\nStopping ...")
-        typer.echo(f"Stopped. The figures stay in {made} until the next demo: try scopeline export --plant {made} --help")
+        typer.echo(f"Stopped. The figures stay in {made} until the next demo: try {myself()} export --plant {made} --help")
     except CannotStart as problem:
         fail(str(problem), 1)
 
@@ -94,6 +103,7 @@ def _tell(folder: Path, console: int, mqtt: int, speed: float) -> None:
             console=f"http://127.0.0.1:{console}",
             mqtt=mqtt,
             folder=folder,
+            scopeline=myself(),
             history=HISTORY.total_seconds() / 3600,
             motion=motion if speed > 1 else "",
             at=(now - timedelta(hours=5)).strftime("%Y-%m-%dT%H:00:00Z"),

@@ -1,5 +1,6 @@
 """`scopeline export`: time series for reports."""
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,22 @@ from typing import Annotated, Any
 
 import typer
 
-from scopeline.cli.options import Plant, door, fail
+from scopeline.cli.options import (
+    AnyBasis,
+    Consolidated,
+    Dialect,
+    Form,
+    GroupBy,
+    Interval,
+    Out,
+    Plant,
+    Where,
+    as_options,
+    counted,
+    door,
+    fail,
+    writable,
+)
 from scopeline.query import QueryError, file_format
 
 
@@ -31,34 +47,37 @@ def _progress() -> Iterator[Any]:
 
 
 def command(
-    out: Annotated[
-        Path, typer.Option("--out", metavar="FILE", help="The file; its meta file is FILE.meta.json.", dir_okay=False)
-    ],
+    out: Out,
     start: Annotated[str, typer.Option("--from", metavar="TIME", help="Inclusive: 2026, 2026-03, 2026-03-29, an instant.")],
     end: Annotated[str, typer.Option("--to", metavar="TIME", help="Exclusive.")],
-    interval: Annotated[str, typer.Option(help="base, 15m, 1h, 1d, 1mo, 1y or all.")] = "1d",
-    group_by: Annotated[str, typer.Option("--group-by", help="Columns joined by commas, tag_... too; none for one total.")] = "",
-    where: Annotated[list[str] | None, typer.Option(help="column=value, joined by commas or repeated.")] = None,
-    basis: Annotated[str, typer.Option(help="location, market or both (never added to each other).")] = "both",
-    format: Annotated[str | None, typer.Option(help="csv, parquet, xlsx or json; default: the file's ending.")] = None,
-    consolidated: Annotated[bool, typer.Option("--consolidated", help="Apply the sites' consolidation shares.")] = False,
-    dialect: Annotated[str, typer.Option("--csv-dialect", help="plain, or excel-de for ; and decimal commas.")] = "plain",
+    interval: Interval = "1d",
+    group_by: GroupBy = "",
+    where: Where = None,
+    basis: AnyBasis = "both",
+    format: Form = None,
+    consolidated: Consolidated = False,
+    dialect: Dialect = "plain",
     plant: Plant = Path("."),
 ) -> None:
     """Write figures as a file with its proof beside it (FILE.meta.json: sha256, arguments, log position, factor sets).
 
     Days, months and years are those of each site. Same arguments and same log position: the same bytes.
 
-    Example: `scopeline export --from 2026-03 --to 2026-04 --interval 1d --group-by site,scope --out march.csv`
+    **Examples**
 
-    Example: `scopeline export --from 2026 --to 2027 --interval 1mo --where site=duisburg,scope=2 --basis market --out 2026.xlsx`
+    ```sh
+    scopeline export --from 2026-03 --to 2026-04 --out march.xlsx
+    scopeline export --from 2026-03-29 --to 2026-03-30 --interval 15m \\
+        --group-by site,scope --out day.csv
+    scopeline export --from 2026 --to 2027 --interval 1mo --basis market \\
+        --where site=duisburg,scope=2 --out 2026.xlsx
+    ```
     """
     try:
         form = file_format(format, out.name)
     except QueryError as error:
-        fail(str(error), 2)
-    if not out.parent.is_dir():
-        fail(f"--out: there is no folder {out.parent}. Make it first.", 2)
+        fail(as_options(str(error)), 2)
+    writable(out)
     with door(plant) as asked, _progress() as progress:
         meta = asked.export(
             out,
@@ -73,4 +92,5 @@ def command(
             basis=basis,
             consolidated="true" if consolidated else "",
         )
-    typer.echo(f"{out} and {meta.name}", err=True)
+    rows = json.loads(meta.read_text(encoding="utf-8"))["rows"]
+    typer.echo(f"{out}: {counted(rows, 'row')}; its proof is {meta.name}", err=True)

@@ -13,7 +13,20 @@ from schemas.tables import OwnFactor
 from scopeline.catalogue import catalogue, co2e, described
 from scopeline.cli.options import Json, Plant, fail, inert, table, to_json
 
-command = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", help=__doc__)
+command = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="markdown")
+
+
+@command.callback()
+def _root() -> None:
+    """Find emission factors, and see one with its gases, citation and licence.
+
+    **Examples**
+
+    ```sh
+    scopeline factors search "natural gas" --set desnz
+    scopeline factors show desnz/fuels/gaseous-fuels/natural-gas/kwh-gross
+    ```
+    """
 
 
 def _own(plant: Path) -> tuple[OwnFactor, ...]:
@@ -28,16 +41,21 @@ def _own(plant: Path) -> tuple[OwnFactor, ...]:
 
 @command.command("search")
 def search(
-    text: Annotated[str, typer.Argument(help="Words, like `natural gas` or `waste landfill`.")],
-    of_set: Annotated[str | None, typer.Option("--set", help="Only this set, like desnz.")] = None,
-    region: Annotated[str | None, typer.Option("--region", help="Only this region, like GB or US-CAMX.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="Words, like `natural gas` or `waste landfill`.")],
+    of_set: Annotated[str | None, typer.Option("--set", metavar="S", help="Only this set, like desnz.")] = None,
+    region: Annotated[str | None, typer.Option("--region", metavar="R", help="Only this region, like GB or US-CAMX.")] = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="At most so many.")] = 20,
     plant: Plant = Path("."),
     json: Json = False,
 ) -> None:
-    """Factors that hold all the words, best first; of each the newest version. co2e_kg is at AR6, for one unit.
+    """List factors that hold all the words, best first; of each the newest version. co2e_kg is at AR6, for one unit.
 
-    Example: `scopeline factors search "natural gas" --set desnz`
+    **Examples**
+
+    ```sh
+    scopeline factors search "natural gas" --set desnz
+    scopeline factors search electricity --region US-CA
+    ```
     """
     known = catalogue()
     if of_set and of_set not in ("own", "refrigerant") and not known.versions(of_set):
@@ -58,11 +76,16 @@ def show(
     plant: Plant = Path("."),
     json: Json = False,
 ) -> None:
-    """Every version of a factor: gases, CO2e in each GWP set, validity, citation, licence, the publisher's row ids.
+    """Show every version of a factor: gases, CO2e in each GWP set, validity, citation, licence, the publisher's row ids.
 
-    The publisher's own row id does too: `desnz/1_100_1004_6`. Own factors are `own/<factor_id>`.
+    The publisher's own row id finds it too: `desnz/1_100_1004_6`. Own factors are `own/<factor_id>`.
 
-    Example: `scopeline factors show desnz/fuels/gaseous-fuels/natural-gas/kwh-gross`
+    **Examples**
+
+    ```sh
+    scopeline factors show desnz/fuels/gaseous-fuels/natural-gas/kwh-gross
+    scopeline factors show own/works-grid --plant works
+    ```
     """
     known = catalogue()
     found = known.show(factor, _own(plant))

@@ -17,7 +17,7 @@ from ingest import topics
 from ingest.feeds import filters
 from schemas.feed import Feed
 from schemas.frames import MESSAGES
-from scopeline.cli.options import Plant, fail
+from scopeline.cli.options import Plant, counted, existing, fail
 
 _AT_ONCE = 32
 """Messages on their way to a running instance at the same time: one commit serves many."""
@@ -32,7 +32,7 @@ def command(
         str | None, typer.Option("--topic", metavar="T", help="Where its topic has captures or wildcards.", show_default=False)
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Publish nothing; say what it would give.")] = False,
-    plant: Plant = Path(),
+    plant: Plant = Path("."),
 ) -> None:
     """Publish each row of a file as a message of a feed, as if a device had sent it now.
 
@@ -42,22 +42,26 @@ def command(
 
     **Examples**
 
-        scopeline import gas-bills.csv --feed gas-bills --dry-run
-
-        scopeline import readings.csv --feed hand --topic acme/duisburg/hand
+    ```sh
+    scopeline import gas-bills.csv --feed gas-bills --dry-run
+    scopeline import readings.csv --feed hand --topic acme/duisburg/hand
+    ```
     """
     from scopeline.check import check
 
-    found, problems = check(plant)
+    found, problems = check(existing(plant))
     if found is None:
-        errors = [str(problem) for problem in problems if problem.severity == "error"]
-        fail("\n".join(errors), 1 if (plant / "plant.yaml").exists() else 2)
+        fail("\n".join(str(problem) for problem in problems if problem.severity == "error"), 1)
     chosen = next((one for one in found.feeds if one.feed == feed), None)
     if chosen is None:
         fail(f"There is no feed {feed!r}. Feeds are: {', '.join(one.feed for one in found.feeds) or 'none'}.", 2)
     where = topic_of(chosen, topic)
     try:
         payloads = list(payloads_of(file, chosen))
+    except UnicodeDecodeError:
+        fail(f"{file}: is no text in the encoding that feed {feed} reads. Save it as UTF-8, or say csv: encoding in the feed.", 1)
+    except csv.Error as error:
+        fail(f"{file}: is no table ({error}). Give it a header line, with commas, semicolons or tabs between the columns.", 1)
     except (ValueError, OSError) as error:
         fail(f"{file}: {error}", 1)
     if not payloads:
@@ -66,7 +70,7 @@ def command(
         _dry(payloads, where, chosen, plant)
         return
     _publish(plant.resolve(), where, payloads)
-    typer.echo(f"{len(payloads)} messages of {file} are in the log, on {where}.")
+    typer.echo(f"{counted(len(payloads), 'message')} of {file} put into the log, on {where}.")
 
 
 def topic_of(feed: Feed, given: str | None) -> str:
@@ -143,7 +147,10 @@ def _dry(payloads: list[bytes], topic: str, feed: Feed, plant: Path) -> None:
         typer.echo(line)
     for reason in answer.reasons:
         typer.echo(reason, err=True)
-    typer.echo(f"{len(payloads)} messages would give {len(answer.lines)} readings. Nothing was published.", err=True)
+    typer.echo(
+        f"{counted(len(payloads), 'message')} would give {counted(len(answer.lines), 'reading')}. Nothing was published.",
+        err=True,
+    )
     if not answer.lines:
         raise typer.Exit(1)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scopeline.cli.options import fail
+from scopeline.cli.options import fail, myself
 from scopeline.plant.schemas import FOLDER, write
 
 TEMPLATE = files("scopeline") / "templates" / "plant"
@@ -19,9 +19,11 @@ def command(
 ) -> None:
     """Write a new plant folder: a small plant that passes `scopeline check`, with comments on what else there is.
 
-    **Examples**
+    **Example**
 
-        scopeline init works
+    ```sh
+    scopeline init works
+    ```
     """
     if folder.exists() and not folder.is_dir():
         fail(f"{folder}: is a file. Name a new folder.", 2)
@@ -46,6 +48,7 @@ def create(folder: Path) -> None:
 
 def steps(folder: Path) -> str:
     """What to do next."""
+    scopeline = myself()
     payload = '{"time": "2026-01-01T00:00:00Z", "energy_kwh": 1234.5, "power_w": 800}'
     return f"""Wrote a plant folder: {folder}
 
@@ -53,8 +56,8 @@ Next:
   1. Say who and where you are     {folder}/plant.yaml
   2. Say how to read your topics   {folder}/feeds/energy.yaml
   3. Say what emits                {folder}/sources/works.yaml
-  4. See whether it fits together  scopeline check --plant {folder}
+  4. See whether it fits together  {scopeline} check --plant {folder}
   5. See what a message would give
      echo '{payload}' | \\
-       scopeline try --plant {folder} --topic acme/works/main/energy --payload -
-  6. Run it                        scopeline run --plant {folder}"""
+       {scopeline} try --plant {folder} --topic acme/works/main/energy --payload -
+  6. Run it                        {scopeline} run --plant {folder}"""

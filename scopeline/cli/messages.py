@@ -12,14 +12,19 @@ from scopeline.cli.options import From, Plant, To, door
 def command(
     start: From = None,
     end: To = None,
-    topic: Annotated[str | None, typer.Option(help="A topic, or a filter with + and #.")] = None,
+    topic: Annotated[str | None, typer.Option(metavar="T", help="A topic, or a filter with + and #.")] = None,
     plant: Plant = Path("."),
 ) -> None:
-    """The log as JSON lines, in its order, quarantined messages included: what `scopeline compute` reads.
+    """Print the log as a message file, which `scopeline compute` reads: JSON lines, quarantined messages included.
 
     The range is by time of arrival, in the zone of the plant's first site; without it the whole log.
 
-    Example: `scopeline messages --from 2026-03 --to 2026-04 > march.ndjson`
+    **Examples**
+
+    ```sh
+    scopeline messages --from 2026-03 --to 2026-04 > march.ndjson
+    scopeline messages --topic "acme/duisburg/#" | tail -1
+    ```
     """
     with door(plant) as asked:
         out = sys.stdout.buffer

@@ -1,5 +1,8 @@
 """What several commands share: options, tables, errors and their exit codes."""
 
+import os
+import re
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,10 +16,30 @@ from scopeline.query import QueryError
 from scopeline.remote import Door, Failed, connect
 from scopeline.trace_text import inert
 
+_COLOURS = {"error": typer.colors.RED, "warning": typer.colors.YELLOW, "note": typer.colors.BRIGHT_BLACK}
+_NARROW = 26
+"""Characters; a column of a table wraps only if a cell is longer: a time with its zone is not."""
 Plant = Annotated[Path, typer.Option("--plant", metavar="DIR", help="The plant folder.", file_okay=False)]
 Json = Annotated[bool, typer.Option("--json", help="JSON, for programs.")]
 From = Annotated[str | None, typer.Option("--from", metavar="TIME", help="Inclusive: 2026-03, 2026-03-29, 2026-03-29T10:00:00Z.")]
 To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Exclusive.")]
+# of figures, for export and compute
+Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="The file; its proof is FILE.meta.json.", show_default=False)]
+Interval = Annotated[str, typer.Option(metavar="I", help="base, 15m, 1h, 1d, 1mo, 1y or all.")]
+GroupBy = Annotated[
+    str,
+    typer.Option(
+        "--group-by",
+        metavar="COLUMNS",
+        help="Of site, source, component, scope, category, tag_..., joined by commas; none for one total. "
+        "Default: site,source,scope,category.",
+    ),
+]
+Where = Annotated[list[str] | None, typer.Option(metavar="COLUMN=VALUE", help="Joined by commas or repeated.")]
+AnyBasis = Annotated[str, typer.Option(metavar="B", help="location, market or both (never added to each other).")]
+Form = Annotated[str | None, typer.Option(metavar="F", help="csv, parquet, xlsx or json; default: the file's ending.")]
+Consolidated = Annotated[bool, typer.Option("--consolidated", help="Apply the sites' consolidation shares.")]
+Dialect = Annotated[str, typer.Option("--csv-dialect", metavar="D", help="plain, or excel-de for ; and decimal commas.")]
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -25,21 +48,61 @@ def fail(message: str, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
+def existing(plant: Path) -> Path:
+    """The plant folder, as an absolute path; misuse where there is none."""
+    if not (plant / "plant.yaml").is_file():
+        fail(f"There is no plant.yaml in {plant.resolve()}. Say --plant DIR, or make one with `scopeline init DIR`.", 2)
+    return plant.resolve()
+
+
+def writable(out: Path) -> Path:
+    """A file to write; misuse where its folder is missing or it is a folder itself."""
+    if out.is_dir():
+        fail(f"--out {out}: is a folder. Name a file in it.", 2)
+    if not out.parent.is_dir():
+        fail(f"--out {out}: there is no folder {out.parent}. Make it first, or name another file.", 2)
+    return out
+
+
+def myself() -> str:
+    """How this command is called here: by name where the shell finds it, else by its path (`make demo` needs no activation)."""
+    called = Path(sys.argv[0])
+    return "scopeline" if called.name != "scopeline" or shutil.which("scopeline") else str(called.absolute())
+
+
+def as_options(text: str) -> str:
+    """What a question's check says, in the words of the command line.
+
+    >>> as_options("from=2026-04 is not before to=2026-03. Write column=value, like site=duisburg.")
+    '--from 2026-04 is not before --to 2026-03. Write column=value, like site=duisburg.'
+    """
+    named = r"(?<![\w=])(from|to|interval|group_by|where|basis|format|at|feed|reason|topic)="
+    return re.sub(named, lambda found: f"--{found[1].replace('_', '-')} ", text)
+
+
 @contextmanager
 def door(plant: Path) -> Iterator[Door]:
     """The plant's data for one command; failures become a message with remedy and an exit code."""
-    if not (plant / "plant.yaml").exists():
-        fail(f"{plant}/plant.yaml: there is no plant folder. Say --plant DIR, or make one with `scopeline init DIR`.", 2)
+    folder = existing(plant)
     try:
-        with connect(plant.resolve()) as found:
+        with connect(folder) as found:
             yield found
     except Failed as failed:
-        fail(str(failed), 2 if failed.misuse else 1)
+        fail(as_options(str(failed)), 2 if failed.misuse else 1)
     except QueryError as error:
-        fail(str(error), 2)
+        fail(as_options(str(error)), 2)
     except BrokenPipeError:  # `scopeline messages | head`
         sys.stderr.close()
         raise typer.Exit(0) from None
+
+
+def counted(count: int, what: str) -> str:
+    """A count with its noun.
+
+    >>> counted(1, "feed"), counted(2000, "feed")
+    ('1 feed', '2,000 feeds')
+    """
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def to_json(value: Any) -> None:
@@ -61,20 +124,38 @@ def whole_lines(parts: Iterable[bytes]) -> Iterator[bytes]:
         yield rest
 
 
+def coloured() -> bool:
+    """Whether standard output takes colours: a terminal, and nobody asked for none (no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def marked(severity: str, colour: bool) -> str:
+    """error, warning or note, in its colour."""
+    return typer.style(severity, fg=_COLOURS[severity]) if colour else severity
+
+
+def zones(asked: Door) -> dict[str, str]:
+    """Site -> time zone; under "" that of the first site, for what belongs to none."""
+    sites = asked.get("/plant")["sites"]
+    return {"": sites[0]["timezone"]} | {site["site"]: site["timezone"] for site in sites}
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table on a terminal; when piped, plain lines with tabs."""
+    """A table on a terminal, where only long cells wrap; when piped, plain lines with tabs."""
     if not sys.stdout.isatty():
         for row in [columns, *rows]:
             typer.echo("\t".join(inert(cell) for cell in row))
         return
-    from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        made.add_column(column, overflow="fold")
+    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for place, column in enumerate(columns):
+        cells = [row[place] for row in rows]
+        long = any(len(inert(cell)) > _NARROW for cell in cells)
+        number = all(isinstance(cell, int | float) for cell in cells)
+        made.add_column(column, overflow="fold", no_wrap=not long, justify="right" if number else "left")
     for row in rows:
-        made.add_row(*(Text(inert(cell), justify="right" if isinstance(cell, int | float) else "left") for cell in row))
+        made.add_row(*(Text(inert(cell)) for cell in row))
     Console().print(made)

@@ -1,51 +1,99 @@
 """`scopeline quarantine`: what could not be read and why; try it again after a correction."""
 
+import sys
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from scopeline.cli.options import Json, Plant, door, fail, inert, table, to_json
+from scopeline.cli.options import Json, Plant, coloured, door, fail, inert, table, to_json, zones
+from scopeline.query import local
 
-command = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", help=__doc__)
+command = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="markdown")
 
-Feed = Annotated[str | None, typer.Option(help="Only this feed.")]
+
+@command.callback()
+def _root() -> None:
+    """What could not be read and why; try it again after a correction.
+
+    **Examples**
+
+    ```sh
+    scopeline quarantine list --feed press-shop
+    scopeline quarantine show 4711
+    scopeline quarantine redrive --feed press-shop
+    ```
+    """
+
+
+Feed = Annotated[str | None, typer.Option(metavar="F", help="Only this feed.")]
+COLUMNS = ("message", "received_at", "feed", "meter", "reason", "detail", "topic")
 
 
 @command.command("list")
 def list_(
     feed: Feed = None,
-    reason: Annotated[str | None, typer.Option(help="Only this reason, like malformed.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100,
+    reason: Annotated[str | None, typer.Option(metavar="R", help="Only this reason, like malformed.")] = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="At most so many.")] = 100,
     plant: Plant = Path("."),
     json: Json = False,
 ) -> None:
-    """Quarantined messages and readings, newest first.
+    """List quarantined messages and readings, newest first, with the reason.
 
-    Example: `scopeline quarantine list --feed press-shop`
+    **Example**
+
+    ```sh
+    scopeline quarantine list --feed press-shop
+    ```
     """
     with door(plant) as asked:
         rows = asked.get("/quarantine", feed=feed, reason=reason, limit=limit)
-    if json:
-        return to_json(rows)
+        if json:
+            return to_json(rows)
+        known = zones(asked)
     if not rows:
         return typer.echo("Nothing is quarantined.", err=True)
-    columns = ("message", "received_at", "feed", "meter", "reason", "detail", "topic")
-    return table(columns, [[row[column] for column in columns] for row in rows])
+    told = [{**row, "received_at": _received(row, row["meter"], known)} for row in rows]
+    if not sys.stdout.isatty():
+        return table(COLUMNS, [[row[column] for column in COLUMNS] for row in told])
+    for row in told:
+        typer.secho(f"{row['message']}  {row['received_at']}  {inert(row['reason'])}", bold=coloured())
+        typer.echo(f"  {inert(row['meter'] or (row['feed'] and 'feed ' + row['feed']) or 'no feed')}, on {inert(row['topic'])}")
+        typer.echo(f"  {inert(row['detail'])}")
+    if len(rows) == limit:
+        typer.echo("There may be more: --limit.", err=True)
+    return None
+
+
+def _received(row: dict[str, Any], meter: str | None, known: dict[str, str]) -> str:
+    """When a message came, by the clock of its meter's site, else of the first site."""
+    zone = known.get((meter or "").partition("/")[0], known[""])
+    return local(datetime.fromisoformat(row["received_at"]), zone)
 
 
 @command.command("show")
-def show(message: int, plant: Plant = Path("."), json: Json = False) -> None:
-    """One message, whole: payload, feed, place in the log and every reason.
+def show(
+    message: Annotated[int, typer.Argument(metavar="MESSAGE", help="Its place in the log, as `list` says it.")],
+    plant: Plant = Path("."),
+    json: Json = False,
+) -> None:
+    """Show one message whole: payload, feed, place in the log and every reason.
 
-    Example: `scopeline quarantine show 4711`
+    **Example**
+
+    ```sh
+    scopeline quarantine show 4711
+    ```
     """
     with door(plant) as asked:
         found = asked.get(f"/quarantine/{message}")
-    if json:
-        return to_json(found)
-    for key in ("message", "topic", "received_at"):
-        typer.echo(f"{key:12} {inert(found[key])}")
+        if json:
+            return to_json(found)
+        known = zones(asked)
+    meter = next((reject["meter"] for reject in found["rejects"] if reject["meter"]), None)
+    for key, value in (("message", message), ("topic", found["topic"]), ("received_at", _received(found, meter, known))):
+        typer.echo(f"{key:12} {inert(value)}")
     key = "payload" if "payload" in found else "payload_base64"
     typer.echo(f"{key:12} {inert(found[key])}")
     for reject in found["rejects"]:
@@ -56,14 +104,21 @@ def show(message: int, plant: Plant = Path("."), json: Json = False) -> None:
 
 @command.command("redrive")
 def redrive(
-    message: Annotated[int | None, typer.Argument(help="A message; without: all, or those of --feed.")] = None,
+    message: Annotated[
+        int | None, typer.Argument(metavar="MESSAGE", help="Its place in the log; without: all, or those of --feed.")
+    ] = None,
     feed: Feed = None,
     plant: Plant = Path("."),
     json: Json = False,
 ) -> None:
     """Read quarantined messages again, after the feed is corrected; exit 1 when some still cannot be read.
 
-    Example: `scopeline quarantine redrive --feed press-shop`
+    **Examples**
+
+    ```sh
+    scopeline quarantine redrive
+    scopeline quarantine redrive --feed press-shop
+    ```
     """
     if message is not None and feed:
         fail("Give a message or --feed, not both.", 2)

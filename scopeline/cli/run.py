@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from scopeline.cli.options import fail
+from scopeline.cli.options import Plant, existing, fail
 
 if TYPE_CHECKING:
     from scopeline.runtime import Runtime
@@ -23,16 +23,18 @@ SHUTDOWN = 3
 
 
 def command(
-    plant: Annotated[Path, typer.Option("--plant", metavar="DIR", help="The plant folder.")] = Path(),
+    plant: Plant = Path("."),
     profile: Annotated[
         Literal["embedded", "cluster"] | None, typer.Option(help="Default: the one in plant.yaml.", show_default=False)
     ] = None,
     role: Annotated[Literal["all", "ingest", "process", "console"], typer.Option(help="Cluster: which part runs here.")] = "all",
     port: Annotated[
-        int | None, typer.Option(help="Port of console and API. Default: console: in plant.yaml.", show_default=False)
+        int | None,
+        typer.Option(min=0, max=65535, help="Port of console and API. Default: console: in plant.yaml.", show_default=False),
     ] = None,
     mqtt_port: Annotated[
-        int | None, typer.Option("--mqtt-port", help="Port of the embedded broker. Default: 1883.", show_default=False)
+        int | None,
+        typer.Option("--mqtt-port", min=1, max=65535, help="Port of the embedded broker. Default: 1883.", show_default=False),
     ] = None,
     console: Annotated[bool, typer.Option("--console/--no-console", help="With the pages, or the API alone.")] = True,
 ) -> None:
@@ -43,14 +45,16 @@ def command(
 
     **Examples**
 
-        scopeline run --plant works
-
-        scopeline run --port 9000 --mqtt-port 1884
+    ```sh
+    scopeline run --plant works
+    scopeline run --port 9000 --mqtt-port 1884
+    ```
     """
     from scopeline.broker import BrokerStart
     from scopeline.log import StateError
     from scopeline.runtime import PlantInvalid, Runtime
 
+    existing(plant)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for noisy in ("httpx", "watchfiles", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -61,11 +65,7 @@ def command(
         _only_embedded(plant, profile, role)
         runtime.start()
     except PlantInvalid as invalid:
-        missing = invalid.problems and invalid.problems[0].message.startswith("there is no ")
-        fail(
-            f"{invalid}\nScopeline does not start with errors in the plant folder; `scopeline check` lists all problems.",
-            2 if missing else 1,
-        )
+        fail(f"{invalid}\nScopeline does not start with errors in the plant folder; `scopeline check` lists all problems.", 1)
     except (StateError, BrokerStart) as error:
         fail(str(error), 1)
     try:

@@ -8,22 +8,36 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.scalars import Duration
-from scopeline.cli.options import Json, Plant, fail, table, to_json
+from scopeline.cli.options import Json, Plant, existing, fail, table, to_json
 from scopeline.tokens import Tokens
 
-command = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="markdown", help=__doc__)
+command = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="markdown")
+
+
+@command.callback()
+def _root() -> None:
+    """Make, list and revoke the tokens that other machines need to ask this one.
+
+    **Examples**
+
+    ```sh
+    scopeline token create power-bi --role read --expires 90d
+    scopeline token list
+    scopeline token revoke power-bi
+    ```
+    """
 
 
 def _tokens(plant: Path) -> Tokens:
-    if not (plant / "plant.yaml").exists():
-        fail(f"{plant}/plant.yaml: there is no plant folder. Say --plant DIR, or make one with `scopeline init DIR`.", 2)
-    return Tokens(plant.resolve())
+    return Tokens(existing(plant))
 
 
 @command.command("create")
 def create(
-    name: Annotated[str, typer.Argument(help="Who or what uses it, like power-bi.")],
-    role: Annotated[str, typer.Option(help="read: see everything; operate: also send messages and redrive.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Who or what uses it, like power-bi.")],
+    role: Annotated[
+        str, typer.Option(metavar="read|operate", help="read: see everything; operate: also send messages and redrive.")
+    ],
     expires: Annotated[str, typer.Option(metavar="DURATION", help="Like 90d.")],
     plant: Plant = Path("."),
     json: Json = False,
@@ -32,7 +46,11 @@ def create(
 
     Programs send `Authorization: Bearer TOKEN`; Excel and Power BI sign in by HTTP Basic with the token as password.
 
-    Example: `scopeline token create power-bi --role read --expires 90d`
+    **Example**
+
+    ```sh
+    scopeline token create power-bi --role read --expires 90d
+    ```
     """
     try:
         made = _tokens(plant).create(name, role, TypeAdapter(Duration).validate_python(expires), datetime.now(UTC))
@@ -45,9 +63,13 @@ def create(
 
 @command.command("list")
 def list_(plant: Plant = Path("."), json: Json = False) -> None:
-    """Tokens with role and expiry; never the tokens themselves.
+    """List tokens with role and expiry; never the tokens themselves.
 
-    Example: `scopeline token list`
+    **Example**
+
+    ```sh
+    scopeline token list
+    ```
     """
     now = datetime.now(UTC)
     try:
@@ -59,16 +81,23 @@ def list_(plant: Plant = Path("."), json: Json = False) -> None:
     if json:
         to_json([dict(zip((*columns, "state"), row, strict=True)) for row in rows])
     elif rows:
-        table((*columns, "state"), rows)
+        table(
+            (*columns, "state"),
+            [[*row[:3], *(f"{datetime.fromisoformat(at):%Y-%m-%d %H:%M %Z}" for at in row[3:5]), row[5]] for row in rows],
+        )
     else:
         typer.echo("No tokens. Make one with `scopeline token create NAME --role read --expires 90d`.", err=True)
 
 
 @command.command("revoke")
-def revoke(name: Annotated[str, typer.Argument(help="Name or id.")], plant: Plant = Path(".")) -> None:
+def revoke(name: Annotated[str, typer.Argument(metavar="NAME", help="Name or id.")], plant: Plant = Path(".")) -> None:
     """Take a token out of use, at once.
 
-    Example: `scopeline token revoke power-bi`
+    **Example**
+
+    ```sh
+    scopeline token revoke power-bi
+    ```
     """
     try:
         found = _tokens(plant).revoke(name)

@@ -9,19 +9,26 @@ from scopeline.cli.options import Json, Plant, door, fail, to_json
 
 
 def command(
-    source: Annotated[str, typer.Option(help="A source, like boiler-1.")],
+    source: Annotated[str, typer.Option(metavar="S", help="A source, like boiler-1.")],
     at: Annotated[str, typer.Option("--at", metavar="TIME", help="An instant, or a local time of the site, in the interval.")],
-    basis: Annotated[str | None, typer.Option(help="location or market; default: all.")] = None,
+    basis: Annotated[str | None, typer.Option(metavar="B", help="location or market; default: all.")] = None,
     case: Annotated[Path | None, typer.Option(metavar="DIR", help="Also write a folder that computes this figure.")] = None,
     plant: Plant = Path("."),
     json: Json = False,
 ) -> None:
-    """The figure of a base interval: formula, activity, factor with citation, conversions, readings, messages.
+    """Explain the figure of a base interval: formula, activity, factor with citation, conversions, readings, messages.
 
-    `--case` writes plant/, messages.ndjson (the messages behind the figure, no others) and expected.csv; then
-    `scopeline compute --plant DIR/plant --messages DIR/messages.ndjson --out figures.csv` gives that figure again.
+    `--case` writes plant/, messages.ndjson (the messages behind the figure, no others) and expected.csv; `scopeline compute` on
+    the case gives that figure again, on any machine.
 
-    Example: `scopeline trace --source boiler-1 --at 2026-03-29T10:15 --case why`
+    **Examples**
+
+    ```sh
+    scopeline trace --source boiler-1 --at 2026-03-29T10:15
+    scopeline trace --source boiler-1 --at 2026-03-29T10:15 --case why
+    scopeline compute --plant why/plant --messages why/messages.ndjson \\
+        --out figures.csv
+    ```
     """
     from scopeline.case import CaseError, write_case
     from scopeline.trace_text import text
@@ -36,6 +43,8 @@ def command(
                 write_case(lines, found["figures"], plant.resolve(), case)
             except CaseError as error:
                 fail(str(error), 1)
+            except OSError as error:
+                fail(f"--case {case}: cannot be written ({error.strerror}). Choose a folder that this user may write.", 2)
     to_json(found) if json else typer.echo(text(found))
     if case is not None:
         typer.echo(f"{case} holds the case.", err=True)

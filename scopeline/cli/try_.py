@@ -17,13 +17,13 @@ from processors import accept
 from schemas.frames import MESSAGES, REJECTS, shaped
 from schemas.plant import Plant as PlantFolder
 from scopeline import plant as folder
-from scopeline.cli.options import Plant, fail
+from scopeline.cli.options import Plant, existing, fail
 from scopeline.offline import blocks
 
 
 def command(
     feed: Annotated[
-        str | None, typer.Argument(metavar="[FEED]", help="Only this feed; without it, every feed that matches.")
+        str | None, typer.Argument(metavar="FEED", help="Only this feed; without it, every feed that matches.")
     ] = None,
     topic: Annotated[str | None, typer.Option("--topic", metavar="T", help="The topic that the message came on.")] = None,
     payload: Annotated[
@@ -35,17 +35,19 @@ def command(
     messages: Annotated[
         Path | None, typer.Option("--messages", metavar="FILE", help="A message file instead.", exists=True, dir_okay=False)
     ] = None,
-    plant: Plant = Path(),
+    plant: Plant = Path("."),
 ) -> None:
     """Say what messages would give: a JSON line a reading, with value and unit as stated, unconverted.
 
     Standard error says which feed reads a message, and why a value is no reading. Exit code 1 when there is no reading at all.
 
-    Example: `scopeline try press-shop --topic acme/duisburg/press/p7/SENSOR --payload sample.json`
+    **Examples**
 
-    Example: `echo 12.5 | scopeline try --topic acme/gas --payload - --received-at 2026-03-29T10:00:00Z`
-
-    Example: `scopeline try --messages march.ndjson`
+    ```sh
+    scopeline try --topic acme/duisburg/press/p7/SENSOR --payload sample.json
+    echo 12.5 | scopeline try gas --topic acme/gas --payload -
+    scopeline try --messages march.ndjson
+    ```
     """
     if (messages is None) == (topic is None and payload is None) or (messages is None) != (
         topic is not None and payload is not None
@@ -71,10 +73,9 @@ def command(
 
 
 def _plant(place: Path, feed: str | None) -> PlantFolder:
-    found, problems = folder.load(place)
+    found, problems = folder.load(existing(place))
     if found is None:
-        missing = not (place / "plant.yaml").exists()
-        fail("\n".join(str(problem) for problem in problems if problem.severity == "error"), 2 if missing else 1)
+        fail("\n".join(str(problem) for problem in problems if problem.severity == "error"), 1)
     names = [one.feed for one in found.feeds]
     if feed is not None and feed not in names:
         fail(f"There is no feed {feed!r}. Feeds are: {', '.join(names) or 'none'}.", 2)

@@ -1,7 +1,8 @@
 """Live grid intensity: what a reference meter says in place of the annual factor of a region.
 
 A value holds from its observed_at until the next, at most `max_age`; an interval takes the value at its start. Where none
-holds, the annual factor stands in and the figure counts as estimated. A feed of CO2 alone takes CH4 and N2O of the annual factor.
+holds, the annual factor stands in and the figure counts as estimated. A feed of CO2 alone takes CH4 and N2O of the annual factor;
+the figure then names both, and is as old as that factor.
 """
 
 import polars as pl
@@ -70,12 +71,14 @@ def _priced(rows: pl.DataFrame, base_us: int) -> pl.DataFrame:
     factors["co2e_f"] = pl.col("said") + pl.when(alone).then(pl.col("rest_f").fill_null(0)).otherwise(pl.lit(0, dtype=EXACT))
     for gas in ("ch4_f", "n2o_f"):
         factors[gas] = pl.when(alone).then(gas).otherwise(null)
+    mixed = alone & (pl.col("ch4_f").is_not_null() | pl.col("n2o_f").is_not_null())
+    version = pl.when("live_whole").then(pl.lit(f"{LIFE_CYCLE};{LIVE}")).otherwise(pl.lit(LIVE))
     facts = {
         **factors,
         "priced": pl.lit(True),
-        "factor_id": pl.col("live"),
-        "factor_version": pl.when("live_whole").then(pl.lit(f"{LIFE_CYCLE};{LIVE}")).otherwise(pl.lit(LIVE)),
-        "published": pl.lit(OPEN, dtype=pl.Int32),
+        "factor_id": pl.when(mixed).then(_both(pl.col("live"), pl.col("factor_id"))).otherwise("live"),
+        "factor_version": pl.when(mixed).then(_both(version, pl.col("factor_version"))).otherwise(version),
+        "published": pl.when(mixed).then("published").otherwise(pl.lit(OPEN, dtype=pl.Int32)),
         "activity_unit": pl.lit("kWh"),
         "suspect": pl.col("suspect") | pl.col("doubtful"),
         "lag_us": pl.max_horizontal("lag_us", late),
@@ -83,3 +86,9 @@ def _priced(rows: pl.DataFrame, base_us: int) -> pl.DataFrame:
     changed = {name: pl.when(held).then(value).otherwise(pl.col(name)) for name, value in facts.items()}
     fallback = pl.col("fallback") | (~held & (pl.col("live_role") == "use"))
     return rows.with_columns(said).with_columns(**changed, fallback=fallback)
+
+
+def _both(one: pl.Expr, other: pl.Expr) -> pl.Expr:
+    """The distinct words of two texts, sorted, joined by `;`."""
+    words = pl.concat_list(one.str.split(";"), other.fill_null("").str.split(";")).list.unique().list.sort()
+    return words.list.eval(pl.element().filter(pl.element() != "")).list.join(";")

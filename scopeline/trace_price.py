@@ -6,7 +6,6 @@ from typing import Any
 import polars as pl
 
 from processors.factors import Factor
-from processors.intensity import LIVE
 from processors.output import SHOWN, per_base
 from processors.plan import Plan
 from processors.product import E18
@@ -23,7 +22,7 @@ def priced(row: dict[str, Any], configuration: Configuration, source: Source) ->
     """A figure's row with `factor` (or null), `gwp_values` and `formula`."""
     span = _span(row, configuration.plan)
     values = _gwp(row, configuration, source)
-    found = [described(factor) for factor in _factors({**row, **_named(row, span)}, configuration)]
+    found = [described(factor) for factor in _factors(row, configuration)]
     return {**row, "factors": found, "gwp_values": values, "formula": formula(row, values, _stated(row, span))}
 
 
@@ -33,13 +32,6 @@ def _span(row: dict[str, Any], plan: Plan) -> dict[str, Any]:
     own = [pl.col(name).eq_missing(pl.lit(row[name])) for name in ("component", "scope", "category", "basis")]
     found = plan.spans.join(segments.sort("start").tail(1), on="segment").filter(*own)
     return found.row(0, named=True) if found.height == 1 else {}
-
-
-def _named(row: dict[str, Any], span: dict[str, Any]) -> dict[str, str]:
-    """Where a live intensity prices the row: the annual factor too, of which the other gases are."""
-    if row["factor_version"] != LIVE or not span.get("factor_id") or row["ch4_kg"] is None:
-        return {}
-    return {name: f"{row[name]};{span[name] or ''}" for name in ("factor_id", "factor_version")}
 
 
 def _stated(row: dict[str, Any], span: dict[str, Any]) -> dict[str, float]:

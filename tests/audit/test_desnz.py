@@ -1,4 +1,4 @@
-"""Every fuel of DESNZ 2024 to 2026 in every unit, through `compute`: gases apart, joined by GWP set, biogenic apart, well to tank."""
+"""Every fuel of DESNZ 2024 to 2026 in every unit, by `compute`: gases apart, joined by GWP, biogenic apart, well to tank."""
 
 from fractions import Fraction as F
 

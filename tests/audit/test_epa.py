@@ -1,4 +1,4 @@
-"""EPA's Emission Factors Hub through `compute`: heat, mass, gas volume, gallons, miles; grams and kilograms; eGRID and its losses."""
+"""EPA's Emission Factors Hub by `compute`: heat, mass, volume, miles; grams and kilograms; eGRID and its losses."""
 
 import re
 from fractions import Fraction as F
@@ -61,8 +61,13 @@ def test_every_factor(desk, audit, year):
             name, (ours, size) = f"t{number}-{len(sources):03d}", UNITS[unit]
             meter = desk.meter(f"ohio/{name}", ours)
             desk.says(f"ohio/{name}", "2026-02-01T10:00:00Z", "1234.5")
-            plain, _, basis = ours.partition("_gross")[0], *ours.partition("_gross")[1:]
-            rule = {"set": "epa_hub", "table": f"Table {number}", "activity": activity, "item": item, "per_unit": plain}
+            rule = {
+                "set": "epa_hub",
+                "table": f"Table {number}",
+                "activity": activity,
+                "item": item,
+                "per_unit": ours.removesuffix("_gross"),
+            }
             rule |= {"basis": "gross"} if ours.endswith("_gross") else {}
             sources.append({"source": name, "site": "ohio", "scope": scope, "category": category, "measured_by": meter,
                             "factor": rule})  # fmt: skip

@@ -21,6 +21,8 @@ _LINES = {
     "retained": pl.Boolean,
     "broker": pl.String,
 }
+_ARRIVALS_US = (0, 7_258_118_400_000_000)
+"""Messages arrive in the years 1970 to 2199; other stamps are mistakes, and calendars end."""
 _FEW = 64
 _MOST_SHAPES = 8
 
@@ -59,6 +61,8 @@ def parse_messages(data: bytes, first: int = 1) -> Parsed:
     faults += [(line, "is no UTF-8: write the file as UTF-8") for line in bad["line"]]
     found = pl.concat([*frames, slow]) if frames else slow
     at = timestamps.parse(found["stamp"], "iso8601").utc
+    if not at.is_between(*_ARRIVALS_US).all(ignore_nulls=False):
+        at = at.zip_with(at.is_between(*_ARRIVALS_US).fill_null(False), pl.Series([None], dtype=pl.Int64))
     found = found.with_columns(at.cast(pl.Datetime("us")).dt.replace_time_zone("UTC").cast(TIME).alias("received_at"))
     if at.null_count():
         timeless = found.filter(pl.col("received_at").is_null()).select("line", "stamp").rows()

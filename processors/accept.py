@@ -5,6 +5,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from fractions import Fraction
 from math import lcm
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from schemas.units import Unit, UnitProblem, is_additive, is_rate, no_conversion
 
 _CONSTANTS = ["_num", "_add", "_den"]
 _RULE = ["feed", "channel", "kind", "unit", "scale"]
+_ENDLESS = timedelta(days=1_000_000)
 
 
 class Accepted(NamedTuple):
@@ -86,7 +88,8 @@ def accept(decoded: pl.DataFrame, channels: Channels, window: bool = True) -> Ac
     """Exact readings of decoded ones, in their order, and the rejected ones with their reasons.
 
     decoded: DECODED. window: whether received_at limits observed_at (`accept:` of the feed; `try` without a time switches it
-    off). Reasons: unknown_unit, no_value, not_finite, out_of_range, below_min, above_max, too_old, in_future, no_time.
+    off), and observed_at a period: it begins at most twice `behind` before, and ends at most `behind` after. Reasons:
+    unknown_unit, no_value, not_finite, out_of_range, below_min, above_max, too_old, in_future, no_time.
 
     >>> from schemas.frames import DECODED
     >>> row = {"feed": "f", "meter": "s/a:e", "kind": "counter", "unit": "Wh", "value": "10.5", "scale": None}
@@ -120,7 +123,7 @@ def _rules(combinations: Iterable[tuple[Any, ...]], channels: Channels) -> pl.Da
         rule = channels.rule(feed, channel)
         accepts = channels.windows.get(feed, Accept())
         row: dict[str, Any] = dict.fromkeys(("_num", "_add", "_den", "_min_n", "_max_n", "_problem", "_factor", "_offset"))
-        row |= {"_behind": accepts.behind, "_ahead": accepts.ahead}
+        row |= {"_behind": min(accepts.behind, _ENDLESS), "_ahead": min(accepts.ahead, _ENDLESS)}
         try:
             found = stated_unit(text, kind, rule)
             row |= _arithmetic(found, parse(scale) if scale is not None else None, scale)
@@ -168,6 +171,10 @@ def _slow(text: str | None, factor: str | None, offset: str | None) -> int | Non
     return LIMIT_N + 1 if exact is None else exact
 
 
+_BEGINS_EARLY = pl.col("period_start") < pl.col("observed_at") - 2 * pl.col("_behind")
+_ENDS_LATE = pl.col("period_end") > pl.col("observed_at") + pl.col("_behind")
+"""A bill may speak of last year, or of the next; a period of centuries would fill the store with intervals of nothing."""
+
 _SPOKEN_AGAINST: dict[str, pl.Expr] = {
     "unknown_unit": pl.col("_problem").is_not_null(),
     "no_value": pl.col("value_n").is_null(),
@@ -176,8 +183,8 @@ _SPOKEN_AGAINST: dict[str, pl.Expr] = {
     "above_max": pl.col("value_n") > pl.col("_max_n"),
     "no_time": pl.col("period_start").is_not_null()
     & (pl.col("period_end").is_null() | (pl.col("period_end") < pl.col("period_start"))),
-    "too_old": pl.col("observed_at") < pl.col("received_at") - pl.col("_behind"),
-    "in_future": pl.col("observed_at") > pl.col("received_at") + pl.col("_ahead"),
+    "too_old": (pl.col("observed_at") < pl.col("received_at") - pl.col("_behind")) | _BEGINS_EARLY,
+    "in_future": (pl.col("observed_at") > pl.col("received_at") + pl.col("_ahead")) | _ENDS_LATE,
 }
 """What speaks against a reading, in the order in which it is said. A value that is no number may be an endless one."""
 
@@ -207,7 +214,11 @@ def _detail() -> pl.Expr:
         "below_min": pl.format("{} is below the channel's `min:`", stated),
         "above_max": pl.format("{} is above the channel's `max:`", stated),
         "no_time": pl.lit("the period ends before it starts, or has no end: correct the paths of `period:`"),
-        "too_old": pl.format("observed {} s before it was received: set the device's clock, or raise `accept: behind`", late),
-        "in_future": pl.format("observed {} s after it was received: set the device's clock, or raise `accept: ahead`", -late),
+        "too_old": pl.when(_BEGINS_EARLY)
+        .then(pl.lit("the period begins long before it was observed: correct it, or raise `accept: behind`"))
+        .otherwise(pl.format("observed {} s before it was received: set the device's clock, or raise `accept: behind`", late)),
+        "in_future": pl.when(_ENDS_LATE)
+        .then(pl.lit("the period ends long after it was observed: correct it, or raise `accept: behind`"))
+        .otherwise(pl.format("observed {} s after it was received: set the device's clock, or raise `accept: ahead`", -late)),
     }
     return pl.coalesce(pl.when(pl.col("reason") == word).then(text) for word, text in said.items())

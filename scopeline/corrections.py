@@ -23,11 +23,16 @@ _LEVELS = {"meter": pl.String, "at": READINGS["observed_at"]}
 
 
 class Change(NamedTuple):
-    """What an action did: messages read again, readings that came, went or changed, keys of the figures that changed."""
+    """What an action did: messages read again, readings that came, went or changed, source -> figures that changed."""
 
     messages: int
     readings: int
-    figures: pl.DataFrame
+    sources: dict[str, int]
+
+    @property
+    def figures(self) -> int:
+        """How many figures changed."""
+        return sum(self.sources.values())
 
 
 def feeds_read(plant: Plant) -> dict[str, dict[str, Any]]:
@@ -145,8 +150,8 @@ class _Reread:
         self._add(spans.filter(pl.col("kind") != "level").select(windows.SPAN.keys()), empty(_LEVELS))
 
     def settle(self, also: pl.DataFrame) -> Change:
-        figures = self._upkeep.settled(sorted(self._names), self._spans[0], self._levels[0], also)
-        return Change(self._messages, self._readings, figures)
+        sources = self._upkeep.settled(sorted(self._names), self._spans[0], self._levels[0], also)
+        return Change(self._messages, self._readings, sources)
 
 
 def topics_matching(known: Iterable[str], wanted: Iterable[str]) -> list[str]:

@@ -3,6 +3,8 @@
 Works inside the worker's transaction on what it shows. Where contracts allocate, windows are whole UTC hours.
 """
 
+import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -16,7 +18,8 @@ from scopeline import windows
 from scopeline.log import Log, Working
 
 HOUR_US = 3_600_000_000
-_ROWS = 300_000
+_ROWS = 40_000
+"""Source intervals in one part, about: some hundred thousand rows of figures and their copies."""
 SOURCE_WINDOW = {"source": pl.String, "start": TIME, "end": TIME}
 
 Price = Callable[[pl.DataFrame, pl.DataFrame, pl.DataFrame, Any], pl.DataFrame]
@@ -52,21 +55,17 @@ class Reprice:
 
     def __call__(
         self, wanted: pl.DataFrame, configuration: Any, dependents: Dependents, first: pl.DataFrame, compare: bool
-    ) -> pl.DataFrame:
-        """Bring the windows (source, start, end) up to date; the keys of figures that changed.
+    ) -> dict[str, int]:
+        """Bring the windows (source, start, end) up to date; source -> how many figures changed.
 
         first: (meter, first_observed_at) of every meter seen. compare: look at what is stored, and write only what differs (where
-        contracts couple whole hours, and where it matters what changed); else the windows are replaced, and no keys given.
+        contracts couple whole hours, and where it matters what changed); else the windows are replaced, and nothing is counted.
         """
-        changed = [empty({name: FIGURES[name] for name in FIGURE_KEY})]
-        for part in windows.parts(wanted, self._longest(wanted, configuration.base_us)):
-            changed.append(self._part(part, wanted, configuration, dependents, first, compare))
-        return pl.concat(changed)
-
-    def _longest(self, wanted: pl.DataFrame, base_us: int) -> timedelta:
-        """How long a window may be for about so many rows; whole hours."""
-        hours = _ROWS * base_us // HOUR_US // max(1, wanted["source"].n_unique())
-        return max(timedelta(microseconds=base_us), timedelta(hours=max(1, hours)))
+        counts: Counter[str] = Counter()
+        for part in windows.parts(wanted, longest(wanted, configuration.base_us)):
+            changed = self._part(part, wanted, configuration, dependents, first, compare)
+            counts.update(dict(changed.group_by("source").len().iter_rows()))
+        return dict(sorted(counts.items()))
 
     def _part(
         self,
@@ -87,11 +86,7 @@ class Reprice:
             levels = store.readings(references, since, part.end).filter(pl.col("kind") == "level")
             levels = collapse.collapse(levels, store.payloads)
         computed = shaped(self._price(amounts, levels, first, _only(configuration, part.sources)), FIGURES)
-        mine = wanted.filter(pl.col("source").is_in(part.sources), pl.col("start") < part.end, pl.col("end") > part.start)
-        mine = mine.with_columns(
-            start=pl.max_horizontal("start", pl.lit(part.start, dtype=TIME)),
-            end=pl.min_horizontal("end", pl.lit(part.end, dtype=TIME)),
-        )
+        mine, _ = windows.split(wanted, part)
         new = windows.within(computed, mine, "interval_start", by="source")
         if not compare and not configuration.plan.contracts.height:
             self._log.clear_within("figures", "source", mine, "interval_start")
@@ -110,3 +105,30 @@ def _only(configuration: Any, sources: list[str]) -> Any:
         return configuration
     wanted = set(sources)
     return replace(configuration, plan=replace(plan, sources=tuple(s for s in plan.sources if s.source in wanted)))
+
+
+def longest(wanted: pl.DataFrame, base_us: int) -> timedelta:
+    """How long a part of these windows may be for about so many rows; whole hours."""
+    hours = _ROWS * base_us // HOUR_US // max(1, wanted["source"].n_unique())
+    return max(timedelta(microseconds=base_us), timedelta(hours=max(1, hours)))
+
+
+def intervals_of(wanted: pl.DataFrame, base_us: int) -> int:
+    """How many base intervals of sources lie in windows."""
+    return int((wanted["end"] - wanted["start"]).dt.total_microseconds().sum()) // base_us
+
+
+def sources_fingerprints(plan: Any) -> dict[str, str]:
+    """Source -> what decides its figures: expression, factors with their values, contracts, configuration."""
+    rows = plan.segments.join(plan.spans.drop("span"), on="segment").drop("segment")
+    texts = rows.select(
+        "source", text=pl.concat_str([pl.col(name).cast(pl.String).fill_null("~") for name in rows.columns], separator="\x1f")
+    )
+    found = texts.group_by("source").agg(pl.col("text").sort().str.join("\x1e"))
+    expressions = {source.source: source.measured_by for source in plan.sources}
+    factors = dict(found.iter_rows())
+    return {name: _digest(text, factors.get(name, ""), plan.gwp) for name, text in expressions.items()}
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]

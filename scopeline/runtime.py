@@ -5,6 +5,7 @@ It is the Host under the console, the API and the commands (scopeline.service.ho
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
@@ -51,7 +52,7 @@ class Runtime:
     def __init__(self, plant_dir: Path, mqtt_port: int | None = None) -> None:
         self.plant_dir = plant_dir.resolve()
         self._mqtt_port = mqtt_port
-        self.problems: list[Problem] = []
+        self._folder_problems: list[Problem] = []
         self.broker: EmbeddedBroker | None = None
         self.external: list[External] = []
         self.inbox = Inbox()
@@ -68,6 +69,23 @@ class Runtime:
     @property
     def configuration(self) -> pipeline.Configuration:
         found: pipeline.Configuration = self._upkeep.state.configuration
+        return found
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Of the plant folder (an edit that was not taken, warnings), of the disk, of the connections."""
+        found = list(self._folder_problems)
+        file = f"{STATE}/{FILE}"
+        if self.worker.problem:
+            remedy = "Make room; nothing is acknowledged meanwhile, so nothing is lost"
+            found.append(Problem("error", file, None, "", self.worker.problem, remedy))
+        if self.worker.upkeep.state.pending.height:
+            what = "figures are being computed again after an edit or a correction; until then the old ones stand"
+            found.append(Problem("note", file, None, "", what, "Wait; `config` of a figure says what it was computed by"))
+        for one in self.external:
+            if one.subscriber.problem:
+                remedy = "Start the broker, or correct it in plant.yaml and restart Scopeline"
+                found.append(Problem("error", "plant.yaml", None, f"brokers.{one.name}", one.subscriber.problem, remedy))
         return found
 
     @property
@@ -100,16 +118,19 @@ class Runtime:
 
     def replay(self, start: datetime, end: datetime) -> dict[str, Any]:
         """Read and compute a range again: {messages, readings, figures, sources: {source: n}}; the last three: what changed."""
+        before = Counter(self.worker.restated)
         change = self.worker.ask(lambda: self.worker.within(lambda: replayed(self._upkeep, start, end))).result()
-        sources = dict(change.figures.group_by("source").len().sort("source").iter_rows())
-        return {"messages": change.messages, "readings": change.readings, "figures": change.figures.height, "sources": sources}
+        while self.worker.behind and not self._stop.wait(0.05):
+            pass
+        sources = Counter(change.sources) + (self.worker.restated - before)
+        return {**change._asdict(), "figures": sources.total(), "sources": dict(sorted(sources.items()))}
 
     # life ----------------------------------------------------------------------------------------------------------------
     def start(self, listen: bool = True) -> None:
         """Open the data file, take up edits made meanwhile, and receive messages (not to `listen`: for a command's own work)."""
-        plant, self.problems = check(self.plant_dir)
+        plant, self._folder_problems = check(self.plant_dir)
         if plant is None:
-            raise PlantInvalid(self.problems)
+            raise PlantInvalid(self._folder_problems)
         state = self.plant_dir / STATE
         state.mkdir(exist_ok=True, mode=0o700)
         self._log = Log(state / FILE)
@@ -181,29 +202,33 @@ class Runtime:
         with self._reloading:
             mark = fingerprint(self.plant_dir)
             if self._store.fact("plant") == mark:
-                self.problems = check(self.plant_dir)[1]
+                self._folder_problems = check(self.plant_dir)[1]
                 return True
             plant, problems = check(self.plant_dir)
             if plant is None:
-                self.problems = problems
+                self._folder_problems = problems
                 log.warning("the plant folder has errors, the configuration in force stays:\n%s", PlantInvalid(problems))
                 return False
             old = self.configuration.plant
             try:
                 change = self.worker.ask(lambda: self._edit(plant, mark)).result()
-                self._reconnect(old, plant)
             except Exception as error:
                 log.exception("the edit of the plant folder cannot be put in force")
                 what = f"cannot be put in force ({error}), the configuration before stays"
-                self.problems = [*problems, Problem("error", "plant.yaml", None, "", what, "Undo the last edit, or report it")]
+                self._folder_problems = [
+                    *problems,
+                    Problem("error", "plant.yaml", None, "", what, "Undo the last edit, or report it"),
+                ]
                 return False
-            self.problems = problems
-            log.info("plant folder taken up: %d messages read again, %d figures changed", change.messages, change.figures.height)
+            self._folder_problems = problems
+            self._reconnect(old, plant)
+            log.info("plant folder taken up: %d messages read again, %d figures changed", change.messages, change.figures)
             return True
 
     def _reconnect(self, old: Plant, new: Plant) -> None:
         if old.settings.brokers != new.settings.brokers:
-            log.warning("brokers: in plant.yaml changed; restart Scopeline to connect to them")
+            what = "changed while Scopeline runs: it stays connected as before"
+            self._folder_problems.append(Problem("warning", "plant.yaml", None, "brokers", what, "Restart Scopeline"))
         for one in self.external:
             one.subscribe(filters_of(new, one.name))
 

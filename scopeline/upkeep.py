@@ -4,23 +4,22 @@ Everything stored is a function of the messages and the configuration; here only
 changed is computed again, by the same pure functions as offline.
 """
 
-import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Protocol
 
 import polars as pl
 
-from schemas.frames import AMOUNTS, FIGURE_KEY, FIGURES, OUTCOMES, READINGS, REJECTS, TIME, empty, shaped
+from schemas.frames import OUTCOMES, READINGS, REJECTS, TIME, empty, shaped
 from schemas.plant import Plant
 from scopeline import arrivals, windows
 from scopeline.log import Log, Working
 from scopeline.log.tables import CLOCKS, METERS
 from scopeline.remeter import Remeter
-from scopeline.reprice import SOURCE_WINDOW, Dependents, Reprice
+from scopeline.reprice import SOURCE_WINDOW, Dependents, Reprice, intervals_of, longest, sources_fingerprints
 
-_SLICE = 400_000
+AT_ONCE = 150_000
+"""Source intervals that one transaction computes again; more is pending and follows part by part."""
 _TICK = timedelta(microseconds=1)
 
 
@@ -41,9 +40,7 @@ class State:
     dependents: Dependents
     meters: pl.DataFrame
     clocks: pl.DataFrame
-
-
-_KEYS = {name: FIGURES[name] for name in FIGURE_KEY}
+    pending: pl.DataFrame  # windows (source, start, end) still to be computed
 
 
 class Upkeep:
@@ -59,7 +56,8 @@ class Upkeep:
     def load(self, configuration: Any) -> None:
         """Take up the state of the data file under a configuration that was compiled for the meters in it."""
         meters = self.store.meters()
-        self.state = State(configuration, Dependents(configuration, meters["meter"].to_list()), meters, self.store.clocks())
+        dependents = Dependents(configuration, meters["meter"].to_list())
+        self.state = State(configuration, dependents, meters, self.store.clocks(), self.store.pending())
 
     def rolled_back(self, state: State) -> None:
         self.state, self._stored_for = state, None
@@ -124,41 +122,48 @@ class Upkeep:
     # whatever changed ----------------------------------------------------------------------------------------------------
     def update(
         self, spans: pl.DataFrame, levels: pl.DataFrame, before: pl.DataFrame, also: pl.DataFrame | None = None
-    ) -> pl.DataFrame:
-        """Bring amounts and figures up to date; keys of the figures that changed (of a correction: where `also` is given).
+    ) -> dict[str, int]:
+        """Bring amounts and figures up to date; source -> figures that changed (of a correction: where `also` is given).
 
         spans: (meter, start, end) where readings came, went or changed; levels: (meter, at) of levels that did; before: METERS as
         they were; also: further windows (source, start, end).
         """
         state = self.state
-        changed = empty({name: AMOUNTS[name] for name in ("meter", "interval_start")})
-        for some in self._slices(spans):
-            changed = pl.concat([changed, self._remeter(some, state.configuration, state.meters)])
         base = timedelta(microseconds=state.configuration.base_us)
-        dirty = [changed.select("meter", start="interval_start", end=pl.col("interval_start") + base)]
+        dirty = []
+        days = self.store.days(spans) if windows.long(spans) else None
+        for some in windows.slices(spans, days, state.configuration.base_us):
+            changed = self._remeter(some, state.configuration, state.meters)
+            intervals = changed.select("meter", start="interval_start", end=pl.col("interval_start") + base)
+            dirty.append(windows.merged(intervals))
         dirty.append(self._levels(levels))
         wanted = [state.dependents.aligned(pl.concat(dirty).unique()), self._earlier(before), self._other_sources()]
         merged = windows.merged(pl.concat(wanted if also is None else [*wanted, also]), by="source")
         if merged.is_empty():
-            return empty(_KEYS)
-        first = state.meters.select("meter", "first_observed_at")
-        return self._reprice(merged, state.configuration, state.dependents, first, compare=also is not None)
+            return {}
+        if intervals_of(merged, state.configuration.base_us) > AT_ONCE:
+            self._postpone(pl.concat([state.pending, merged]))
+            return {}
+        return self._price(merged, compare=also is not None)
 
-    def _slices(self, spans: pl.DataFrame) -> Iterator[pl.DataFrame]:
-        """Long spans in pieces of a bounded number of readings, in time order."""
-        if spans.is_empty() or spans.select((pl.col("end") - pl.col("start")).max() < timedelta(days=1)).item():
-            if spans.height:
-                yield spans
-            return
-        last = spans.select(pl.col("end").max()).item()
-        begin = spans.select(pl.col("start").min()).item()
-        rows = 0
-        for day, count in self.store.days(spans).iter_rows():
-            rows += count
-            if rows >= _SLICE:
-                yield _cut(spans, begin, day + timedelta(days=1))
-                begin, rows = max(begin, day + timedelta(days=1)), 0
-        yield _cut(spans, begin, max(begin, last))
+    def _price(self, wanted: pl.DataFrame, compare: bool) -> dict[str, int]:
+        state = self.state
+        first = state.meters.select("meter", "first_observed_at")
+        return self._reprice(wanted, state.configuration, state.dependents, first, compare)
+
+    def _postpone(self, pending: pl.DataFrame) -> None:
+        self.state = replace(self.state, pending=windows.merged(pending, by="source"))
+        self.log.clear("pending")
+        self.log.append("pending", self.state.pending)
+
+    def catch_up(self) -> dict[str, int]:
+        """Compute a part of what is pending; source -> figures that changed. Until then the old ones stand."""
+        state = self.state
+        part = next(windows.parts(state.pending, longest(state.pending, state.configuration.base_us)))
+        now, later = windows.split(state.pending, part)
+        changed = self._price(now, compare=True)
+        self._postpone(later)
+        return changed
 
     def _levels(self, levels: pl.DataFrame) -> pl.DataFrame:
         """Spans of interval starts that may take a reference level that came or changed."""
@@ -228,8 +233,8 @@ class Upkeep:
         self.log.replace(table, other, new.join(other, on="message", how="semi"))
         return other
 
-    def settled(self, names: list[str], spans: pl.DataFrame, levels: pl.DataFrame, also: pl.DataFrame) -> pl.DataFrame:
-        """After `reread` or an edit: meters, clocks, amounts and figures follow; keys of the figures that changed.
+    def settled(self, names: list[str], spans: pl.DataFrame, levels: pl.DataFrame, also: pl.DataFrame) -> dict[str, int]:
+        """After `reread` or an edit: meters, clocks, amounts and figures follow; source -> figures that changed.
 
         names: meters whose readings came, went or changed; spans, levels: where (see `update`); also: further source windows.
         """
@@ -259,29 +264,6 @@ def touching(readings: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     return windows.touched(readings.filter(~level)), levels
 
 
-def _cut(spans: pl.DataFrame, start: datetime, end: datetime) -> pl.DataFrame:
-    inside = spans.filter((pl.col("start") <= end) & (pl.col("end") >= start))
-    return inside.with_columns(
-        start=pl.max_horizontal("start", pl.lit(start, dtype=TIME)), end=pl.min_horizontal("end", pl.lit(end, dtype=TIME))
-    )
-
-
 def units_seen(meters: pl.DataFrame) -> dict[str, str]:
     """Meter -> unit, as pipeline.configure takes them."""
     return dict(meters.select("meter", "named_unit").iter_rows())
-
-
-def sources_fingerprints(plan: Any) -> dict[str, str]:
-    """Source -> what decides its figures: expression, factors with their values, contracts, configuration."""
-    rows = plan.segments.join(plan.spans.drop("span"), on="segment").drop("segment")
-    texts = rows.select(
-        "source", text=pl.concat_str([pl.col(name).cast(pl.String).fill_null("~") for name in rows.columns], separator="\x1f")
-    )
-    found = texts.group_by("source").agg(pl.col("text").sort().str.join("\x1e"))
-    expressions = {source.source: source.measured_by for source in plan.sources}
-    factors = dict(found.iter_rows())
-    return {name: _digest(text, factors.get(name, ""), plan.gwp) for name, text in expressions.items()}
-
-
-def _digest(*texts: str) -> str:
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]

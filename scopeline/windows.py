@@ -195,6 +195,53 @@ def parts(windows: pl.DataFrame, longest: timedelta) -> Iterator[Part]:
                 begin = stop
 
 
+def split(wanted: pl.DataFrame, part: Part) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Windows (source, start, end): what of them lies in the part, and the rest."""
+    columns = ["source", "start", "end"]
+    begin, stop = pl.lit(part.start, dtype=TIME), pl.lit(part.end, dtype=TIME)
+    mine = wanted.filter(pl.col("source").is_in(part.sources), pl.col("start") < part.end, pl.col("end") > part.start)
+    inside = mine.with_columns(start=pl.max_horizontal("start", begin), end=pl.min_horizontal("end", stop))
+    before = mine.filter(pl.col("start") < begin).with_columns(end=begin)
+    after = mine.filter(pl.col("end") > stop).with_columns(start=stop)
+    others = wanted.join(mine, on=columns, how="anti")
+    return inside.select(columns), pl.concat([frame.select(columns) for frame in (others, before, after)]).sort(columns)
+
+
+SLICE = 200_000
+"""Readings, or intervals of meters, that are metered together."""
+_DAY = timedelta(days=1)
+
+
+def long(spans: pl.DataFrame) -> bool:
+    """Whether one of the spans is so long that they are better cut into slices."""
+    return bool(spans.height) and bool(spans.select((pl.col("end") - pl.col("start")).max() >= _DAY).item())
+
+
+def slices(spans: pl.DataFrame, days: pl.DataFrame | None, base_us: int) -> Iterator[pl.DataFrame]:
+    """Spans in pieces of a bounded number of readings and intervals, in time order. days: (day, n) readings, where `long`."""
+    if days is None:
+        if spans.height:
+            yield spans
+        return
+    begin, last = spans.select(pl.col("start").min(), pl.col("end").max()).row(0)
+    daily = spans["meter"].n_unique() * max(1, _DAY // timedelta(microseconds=base_us))
+    counts = dict(days.iter_rows())
+    rows, at = 0, begin.replace(hour=0, minute=0, second=0, microsecond=0)
+    while at + _DAY < last:
+        rows += max(daily, counts.get(at, 0))
+        at += _DAY
+        if rows >= SLICE:
+            yield _cut(spans, begin, at)
+            begin, rows = max(begin, at), 0
+    yield _cut(spans, begin, last)
+
+
+def _cut(spans: pl.DataFrame, start: datetime, end: datetime) -> pl.DataFrame:
+    inside = spans.filter((pl.col("start") <= end) & (pl.col("end") >= start))
+    begin, stop = pl.lit(start, dtype=TIME), pl.lit(end, dtype=TIME)
+    return inside.with_columns(start=pl.max_horizontal("start", begin), end=pl.min_horizontal("end", stop))
+
+
 def different(old: pl.DataFrame, new: pl.DataFrame, key: list[str]) -> pl.DataFrame:
     """Keys (distinct) whose row is new, gone or other than before."""
     columns = old.columns

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -40,6 +40,8 @@ class Worker:
         self.position: int = upkeep.store.position()
         self.problem: str | None = None
         self.committed = 0
+        self.restated: Counter[str] = Counter()  # figures that changed part by part, by source
+        self._stuck: Any = None  # the configuration under which a part of what is pending cannot be computed
         self._jobs: list[tuple[Callable[[], Any], Future[Any]]] = []
         self._guard, self._stopping = threading.Lock(), threading.Event()
         self._deadline = 0.0
@@ -70,6 +72,12 @@ class Worker:
         self.inbox.wake()
         return future
 
+    @property
+    def behind(self) -> bool:
+        """Whether an edit or a correction has left something to compute."""
+        state = self.upkeep.state
+        return state.pending.height > 0 and state.configuration is not self._stuck
+
     def within(self, action: Callable[[], Answer]) -> Answer:
         """Run an action in one transaction; on an error everything is as before."""
         state = self.upkeep.state
@@ -84,14 +92,32 @@ class Worker:
         while True:
             self._do_jobs()
             stopping = self._stopping.is_set()
-            batch = self.inbox.take(MOST, 0 if stopping else LINGER, 0 if stopping else 1)
+            behind = self.behind
+            batch = self.inbox.take(MOST, 0 if stopping else LINGER, 0 if stopping or behind else 1)
             if batch:
                 self._persist(batch)
+            if behind and not stopping:
+                self._catch_up()
             if stopping and (not batch or time.monotonic() > self._deadline):
                 break
         with self._guard:
             for _, future in self._jobs:
                 future.set_exception(Stopped("Scopeline is stopping"))
+
+    def _catch_up(self) -> None:
+        """A part of what an edit or a correction left to compute, between two batches."""
+        try:
+            self.restated.update(self.within(self.upkeep.catch_up))
+        except duckdb.Error as error:
+            self.problem = f"nothing can be stored: {str(error).splitlines()[0]}"
+            log.error("%s", self.problem)
+            self._recover(error)
+            self._stopping.wait(_PAUSES[0])
+        except Exception:
+            log.exception("a part of the figures cannot be computed again; the next edit of the plant folder tries it again")
+            self._stuck = self.upkeep.state.configuration
+        else:
+            self.problem = None
 
     def _do_jobs(self) -> None:
         with self._guard:

@@ -13,7 +13,7 @@ import polars as pl
 
 from schemas.frames import AMOUNTS, EVENTS, FIGURE_KEY, FIGURES, MESSAGES, READINGS, REJECTS, empty
 from scopeline.log.sql import condition, topic_pattern
-from scopeline.log.tables import ARCHIVED, CLOCKS, METERS, TRAFFIC, Schema, loaded, naive
+from scopeline.log.tables import ARCHIVED, CLOCKS, METERS, PENDING, TRAFFIC, Schema, loaded, naive
 
 CHUNK = 400_000
 """Rows a frame, about, where a range is streamed."""
@@ -97,6 +97,10 @@ class Store:
         """meter, first_observed_at."""
         return self.meters().select("meter", "first_observed_at")
 
+    def pending(self) -> pl.DataFrame:
+        """source, start, end: windows of figures that are still to be computed again, after an edit or correction of much."""
+        return self._rows(PENDING, "FROM pending ORDER BY ALL")
+
     # figures, readings, events -------------------------------------------------------------------------------------------
     def figures(
         self,
@@ -124,6 +128,13 @@ class Store:
                 part = state._rows(FIGURES, f"FROM figures WHERE {where} AND interval_start >= ? AND interval_start < ?", inside)
                 if part.height:
                     yield part.sort(FIGURE_KEY)
+
+    def figures_beside(self, source: str, at: datetime) -> tuple[datetime | None, datetime | None]:
+        """interval_start of a source's last figure before an instant, and of its first at or after it."""
+        sql = """SELECT max(interval_start) FILTER (interval_start < ?), min(interval_start) FILTER (interval_start >= ?)
+        FROM figures WHERE source = ?"""
+        before, after = self._table(sql, [naive(at), naive(at), source]).row(0)
+        return before and before.replace(tzinfo=UTC), after and after.replace(tzinfo=UTC)
 
     def readings(
         self, meters: Sequence[str] | str | None = None, start: datetime | None = None, end: datetime | None = None

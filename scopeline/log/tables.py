@@ -56,6 +56,9 @@ ARCHIVED: Schema = {
 CLOCKS: Schema = {"site": pl.String, "newest": pl.Datetime("us", "UTC")}
 """The newest received_at of a site's readings (after the collapse): provisional ends by it."""
 
+PENDING: Schema = {"source": pl.String, "start": pl.Datetime("us", "UTC"), "end": pl.Datetime("us", "UTC")}
+"""Windows of sources whose figures are still to be computed again, after an edit or a correction of much."""
+
 TABLES: dict[str, Schema] = {
     "messages": MESSAGES,
     "outcomes": OUTCOMES,
@@ -68,6 +71,7 @@ TABLES: dict[str, Schema] = {
     "meters": METERS,
     "clocks": CLOCKS,
     "archived": ARCHIVED,
+    "pending": PENDING,
 }
 
 KEYS = {"traffic": ("feed", "minute", "outcome"), "meters": ("meter",), "clocks": ("site",)}

@@ -166,7 +166,7 @@ def assert_same(kept: dict[str, pl.DataFrame], at_once: dict[str, pl.DataFrame])
 
 
 @pytest.mark.slow
-@settings(max_examples=3)
+@settings(max_examples=25)
 @given(sent(), st.data(), st.booleans())
 def test_live_equals_all_at_once(
     tmp_path_factory: pytest.TempPathFactory, said: list[dict[str, Any]], data: st.DataObject, contracts: bool

@@ -144,7 +144,7 @@ INTERVALS = [
 ]
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(logs(), st.randoms(use_true_random=False), st.integers(200, 3000), st.integers(1, 40))
 def test_order_duplicates_and_blocks_change_no_byte(compute, messages, chance, block, window):
     mixed = messages + chance.sample(messages, chance.randint(0, len(messages)))

@@ -4,10 +4,12 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Literal, NamedTuple, cast
+from difflib import get_close_matches
+from typing import Any, Literal, NamedTuple, cast, get_args
 from zoneinfo import ZoneInfo
 
 from schemas.plant import Plant
+from schemas.source import SCOPE_CATEGORIES, Method
 
 Interval = Literal["base", "15m", "1h", "1d", "1mo", "1y", "all"]
 Basis = Literal["location", "market", "both"]
@@ -18,6 +20,13 @@ BASES: tuple[Basis, ...] = ("location", "market", "both")
 FORMATS: tuple[Format, ...] = ("csv", "parquet", "xlsx", "json")
 GROUPS = ("site", "source", "component", "scope", "category")
 FILTERS = (*GROUPS, "method", "instrument")
+_WORDS: dict[str, tuple[str, ...]] = {
+    "scope": ("1", "2", "3", "none"),
+    "category": tuple(dict.fromkeys(name for names in SCOPE_CATEGORIES.values() for name in names)),
+    "method": get_args(Method),
+    "instrument": ("ppa", "certificate", "supplier", "residual_mix", "grid_average"),
+}
+"""Columns whose words are a closed list, for `where`."""
 DEFAULT_GROUP = ("site", "source", "scope", "category")
 _TIME_REMEDY = "Write a year (2026), a month (2026-03), a day (2026-03-29) or an instant (2026-03-29T10:00:00Z)."
 
@@ -28,6 +37,29 @@ class QueryError(ValueError):
     def __init__(self, message: str, remedy: str) -> None:
         super().__init__(f"{message}. {remedy}")
         self.message, self.remedy = message, remedy
+
+
+class NotThere(LookupError):
+    """Something that was asked for by its name is not there: what, and where to look."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.message, self.remedy = message, remedy
+
+
+def candidates(name: str, known: Iterable[str], what: str) -> str:
+    """What could have been meant: all names where there are few, else the nearest.
+
+    >>> candidates("boiler", ["press", "boiler-1"], "Sources")
+    'Sources are: boiler-1, press.'
+    >>> candidates("press-77", [f"press-{n}" for n in range(80)], "Sources")
+    'Sources like it: press-77, press-7, press-79, press-78.'
+    """
+    names = sorted(known)
+    if len(names) <= 12:
+        return f"{what} are: {', '.join(names)}." if names else f"{what}: there are none yet."
+    near = get_close_matches(name, names, 4, 0.5)
+    return f"{what} like it: {', '.join(near)}." if near else f"{what} are: {', '.join(names[:4])} and {len(names) - 4} more."
 
 
 class Moment(NamedTuple):
@@ -143,8 +175,8 @@ def _filters(given: str | Sequence[str] | None, tags: Sequence[str]) -> tuple[Fi
         if not sign or not value.strip():
             raise QueryError(f"where={word!r} is no condition", "Write column=value, like site=duisburg or scope=2.")
         column, value = _one_of("where", column.strip(), (*FILTERS, *tags)), value.strip()
-        if column == "scope":
-            _one_of("where: scope", value, ("1", "2", "3", "none"))
+        if column in _WORDS:
+            _one_of(f"where: {column}", value, _WORDS[column])
         if value not in found.setdefault(column, []):
             found[column].append(value)
     return tuple(Filter(column, tuple(sorted(found[column]))) for column in sorted(found))

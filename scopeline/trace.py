@@ -17,6 +17,7 @@ from schemas.frames import TIME
 from schemas.source import Source
 from scopeline.log import Store
 from scopeline.pipeline import Configuration
+from scopeline.query import NotThere, QueryError, candidates, local
 from scopeline.service.figures import configuration_hash
 from scopeline.service.host import Host
 from scopeline.service.messages import in_units, message_line
@@ -58,11 +59,15 @@ class Trace:
 
 
 def trace(host: Host, source: str, at: datetime, basis: str | None) -> Trace:
-    """Explain the figure of a source in the base interval that holds `at`; LookupError where there is none."""
+    """Explain the figure of a source in the base interval that holds `at`; NotThere where there is none."""
+    if basis not in (None, "location", "market"):
+        raise QueryError(f"basis={basis!r} is not known", "Use one of: location, market.")
     configuration = host.configuration
     found = next((s for s in configuration.plan.sources if s.source == source), None)
     if found is None:
-        raise LookupError(f"There is no source {source!r}")
+        raise NotThere(
+            f"There is no source {source!r}", candidates(source, [s.source for s in configuration.plan.sources], "Sources")
+        )
     start, end = interval(at, configuration.base_us)
     with host.store.snapshot() as store:
         figures = _figures(store, found, start, end, basis, configuration)
@@ -108,15 +113,23 @@ def _figures(
 ) -> pl.DataFrame:
     found = list(store.figures(start, end, sources=[source.source]))
     if not found:
-        raise LookupError(
-            f"{source.source} has no figure in the interval from {start.isoformat()}: nothing is known of its activity"
+        zone = configuration.plant.site(source.site).timezone
+        raise NotThere(
+            f"{source.source} has no figure from {local(start, zone)} to {local(end, zone)}", _nearest(store, source, start, zone)
         )
     rows = rollup.finish_base(found[0], configuration.plan, dict(store.clocks().iter_rows()))
     if basis is not None:
         rows = rows.filter(pl.col("basis").is_in(["", basis]))
         if rows.is_empty():
-            raise LookupError(f"{source.source} has no figure in basis {basis!r}; leave --basis out to see which there are")
+            raise NotThere(f"{source.source} has no figure in basis {basis!r}", "Leave basis out to see which there are.")
     return rows
+
+
+def _nearest(store: Store, source: Source, start: datetime, zone: str) -> str:
+    """Where the source has figures: the last before an instant and the first after it."""
+    before, after = store.figures_beside(source.source, start)
+    beside = [f"the {word} begins at {local(at, zone)}" for word, at in (("last before", before), ("next", after)) if at]
+    return f"Nothing is known of its activity there; {' and '.join(beside)}." if beside else "It has no figures yet."
 
 
 def measured_by(source: Source, configuration: Configuration, store: Store) -> list[str]:

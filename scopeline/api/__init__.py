@@ -9,15 +9,17 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from scopeline.api import actions, docs, health, reading
 from scopeline.api.guard import Guard
 from scopeline.case import CaseError
-from scopeline.query import QueryError
+from scopeline.query import NotThere, QueryError
 from scopeline.remote import Failed
 from scopeline.service import Service
 from scopeline.tokens import STATE, Tokens
 
+_ROUTERS = (reading.router, actions.router, health.router, docs.router)
 _log = logging.getLogger("scopeline.api")
 
 DESCRIPTION = """Figures, readings, messages and feeds of one plant.
@@ -35,10 +37,11 @@ def create(service: Service, tokens: Tokens, instance_token: str | None = None, 
     app.state.service = service
     for left in (service.host.plant_dir / STATE).glob(f"{reading.PART}*"):
         shutil.rmtree(left, ignore_errors=True)
-    for part in (reading.router, actions.router, health.router, docs.router):
-        app.include_router(part)
+    for router in _ROUTERS:
+        app.include_router(router)
+    app.add_api_route("/api/{path:path}", _no_route, methods=_METHODS, include_in_schema=False)
     app.add_exception_handler(QueryError, _bad_query)
-    app.add_exception_handler(LookupError, _not_found)
+    app.add_exception_handler(NotThere, _not_there)
     app.add_exception_handler(ValueError, _bad_value)
     app.add_exception_handler(CaseError, _bad_case)
     app.add_exception_handler(Failed, _cannot)
@@ -47,6 +50,18 @@ def create(service: Service, tokens: Tokens, instance_token: str | None = None, 
     app.add_exception_handler(Exception, _internal)
     app.add_middleware(Guard, tokens=tokens, instance_token=instance_token, hosts=tuple(hosts))
     return app
+
+
+_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+def _no_route(request: Request) -> None:
+    """What no route of the API takes is refused as the API refuses, not as the console behind it does."""
+    routes = [route for router in _ROUTERS for route in router.routes if isinstance(route, Route)]
+    same_path = [route for route in routes if route.matches(request.scope)[0] is Match.PARTIAL]
+    if verbs := sorted({verb for route in same_path for verb in route.methods or ()}):
+        raise HTTPException(405, "Method not allowed", {"allow": ", ".join(verbs)})
+    raise HTTPException(404, f"There is nothing at {request.url.path}")
 
 
 def failed(status: int, error: str, remedy: str, headers: dict[str, str] | None = None) -> JSONResponse:
@@ -59,12 +74,9 @@ def _bad_query(_: Request, error: Exception) -> JSONResponse:
     return failed(400, error.message, error.remedy)
 
 
-def _not_found(_: Request, error: Exception) -> JSONResponse:
-    return failed(
-        404,
-        str(error.args[0]) if error.args else "not found",
-        "Correct the name or the time; /api/docs names the lists.",
-    )
+def _not_there(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, NotThere)
+    return failed(404, error.message, error.remedy)
 
 
 def _bad_value(_: Request, error: Exception) -> JSONResponse:

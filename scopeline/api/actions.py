@@ -8,11 +8,11 @@ from fastapi import APIRouter, Body, Depends, HTTPException, Path, Query, Reques
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
-from scopeline.api.reading import service
+from scopeline.api.reading import known_parameters, service
 from scopeline.api.stream import json_response
 from scopeline.query import QueryError, instant
 
-router = APIRouter(prefix="/api/v1", tags=["act"])
+router = APIRouter(prefix="/api/v1", tags=["act"], dependencies=[Depends(known_parameters)])
 LIMIT = 4 * 1024 * 1024
 """Bytes of one payload."""
 

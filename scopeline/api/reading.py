@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, HTTPException, Query, Request, Response
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 from starlette.background import BackgroundTask
 
@@ -20,7 +20,16 @@ from scopeline.service import Service
 from scopeline.service.messages import message_lines
 from scopeline.tokens import STATE
 
-router = APIRouter(prefix="/api/v1", tags=["read"])
+
+def known_parameters(request: Request) -> None:
+    """A misspelt parameter must not be answered as if it had not been there."""
+    known = sorted(parameter.alias for parameter in request.scope["route"].dependant.query_params)
+    if strange := sorted(set(request.query_params) - set(known)):
+        takes = f"This path takes {', '.join(known)}." if known else "This path takes none."
+        raise QueryError(f"There is no parameter {strange[0]!r}", takes)
+
+
+router = APIRouter(prefix="/api/v1", tags=["read"], dependencies=[Depends(known_parameters)])
 PART = "export-"
 """Folders of files that are being sent, in the state folder; what a killed instance left is removed at the start."""
 _AT_ONCE = threading.BoundedSemaphore(4)
@@ -29,6 +38,7 @@ From = Annotated[
     str | None, Query(alias="from", description="inclusive: 2026-03, 2026-03-29, or an instant", examples=["2026-03"])
 ]
 To = Annotated[str | None, Query(alias="to", description="exclusive", examples=["2026-04"])]
+Limit = Annotated[int, Query(ge=1, le=10_000, description="at most so many")]
 RowFormat = Annotated[Literal["json", "csv", "ndjson"], Query(description="json, csv or ndjson")]
 
 
@@ -44,7 +54,7 @@ def time_range(service: Service, start: str | None, end: str | None, site: str |
     last = instant(end, "to", zone) if end else service.host.now() + timedelta(seconds=1)
     first = instant(start, "from", zone) if start else last - timedelta(days=days)
     if first >= last:
-        raise QueryError(f"from={start} is not before to={end}", "from is inclusive, to is exclusive.")
+        raise QueryError(f"from={start} is not before to={end or 'now'}", "from is inclusive, to is exclusive.")
     return first, last
 
 
@@ -129,7 +139,7 @@ def quarantine(
     request: Request,
     feed: str | None = None,
     reason: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
+    limit: Limit = 100,
     offset: Annotated[int, Query(ge=0)] = 0,
 ) -> Response:
     return json_response(service(request).quarantine(feed, reason, limit, offset).to_dicts())
@@ -141,7 +151,9 @@ def quarantined(request: Request, message: int) -> Response:
 
 
 @router.get("/factors", summary="Search the factor catalogue")
-def factors(request: Request, search: str = "", set: str | None = None, region: str | None = None, limit: int = 100) -> Response:
+def factors(
+    request: Request, search: str = "", set: str | None = None, region: str | None = None, limit: Limit = 100
+) -> Response:
     return json_response(service(request).factors(search, set, region, limit))
 
 

@@ -14,7 +14,7 @@ import polars as pl
 from schemas.plant import Plant
 from schemas.problem import Problem
 from scopeline.pipeline import Configuration
-from scopeline.query import FigureQuery, figure_query, instant
+from scopeline.query import FigureQuery, QueryError, candidates, figure_query, instant
 from scopeline.service import factors as _factors
 from scopeline.service import feeds as _feeds
 from scopeline.service import health as _health
@@ -115,7 +115,8 @@ class Service:
         """A time as asked for (scopeline.query.moment) as an instant, local times in the zone of the source's site."""
         site = next((s.site for s in self.configuration.plan.sources if s.source == source), None)
         if site is None:
-            raise LookupError(f"There is no source {source!r}")
+            known = [s.source for s in self.configuration.plan.sources]
+            raise QueryError(f"There is no source {source!r}", candidates(source, known, "Sources"))
         return instant(at, "at", self.plant.site(site).timezone)
 
     def factors(
@@ -171,4 +172,5 @@ class Service:
 
     def redrive(self, message: int | None = None, feed: str | None = None) -> dict[str, int]:
         """Read quarantined messages again under the configuration in force: {tried, read, still}. All of them by default."""
+        _quarantine.known_feed(self.host, feed)
         return self.host.redrive(message, feed)

@@ -5,6 +5,7 @@ from typing import Any
 from processors.factors import Factor
 from scopeline.catalogue import described
 from scopeline.pipeline import Configuration
+from scopeline.query import NotThere
 
 
 def search(configuration: Configuration, text: str, of_set: str | None, region: str | None, limit: int) -> list[dict[str, Any]]:
@@ -16,7 +17,7 @@ def show(configuration: Configuration, factor_id: str) -> dict[str, Any]:
     """The newest version, with the others under `versions`; an own factor of the plant as its rows say."""
     found = versions(configuration, factor_id)
     if not found:
-        raise LookupError(f"There is no factor {factor_id!r}")
+        raise NotThere(f"There is no factor {factor_id!r}", "Ids are found by words: /api/v1/factors?search=WORDS.")
     return {**described(found[0]), "versions": [described(factor) for factor in found]}
 
 

@@ -9,6 +9,7 @@ import polars as pl
 import ingest
 from processors import accept
 from schemas.frames import MESSAGES, REJECTS, shaped
+from scopeline.query import NotThere, candidates
 from scopeline.service.host import Host, ask
 from scopeline.service.messages import payload_text
 
@@ -74,7 +75,7 @@ def _row(
 def feed(host: Host, name: str) -> dict[str, Any]:
     row = next((row for row in feeds(host) if row["feed"] == name), None)
     if row is None:
-        raise LookupError(f"There is no feed {name!r}")
+        raise NotThere(f"There is no feed {name!r}", candidates(name, [f.feed for f in host.configuration.plant.feeds], "Feeds"))
     row["readings"] = row["rejects"] = []
     if row["last_message"] is not None:
         message = host.store.messages_at([row["last_message"]]).row(0, named=True)
@@ -91,7 +92,7 @@ def try_(host: Host, topic: str, payload: bytes, feed: str | None, received_at: 
     """Decode one message and check its readings; without `received_at` the accept window is not looked at."""
     known = {f.feed for f in host.configuration.plant.feeds}
     if feed is not None and feed not in known:
-        raise LookupError(f"There is no feed {feed!r}; feeds are: {', '.join(sorted(known)) or 'none'}")
+        raise NotThere(f"There is no feed {feed!r}", candidates(feed, known, "Feeds"))
     row = {"message": 1, "topic": topic, "payload": payload, "received_at": received_at or host.now(), "retained": False}
     configuration = host.configuration
     decoded = ingest.decode(shaped(pl.DataFrame([row]), MESSAGES), configuration.feeds, only_feed=feed)

@@ -14,7 +14,7 @@ from schemas.frames import FIGURES, empty
 from schemas.plant import Plant
 from schemas.scalars import duration_text
 from scopeline.log import Store
-from scopeline.query import FigureQuery, rfc3339
+from scopeline.query import FigureQuery, QueryError, candidates, rfc3339
 from scopeline.service.host import Host
 
 CHUNK = 50_000
@@ -29,6 +29,9 @@ class Figures:
     def __init__(self, host: Host, query: FigureQuery) -> None:
         self.host, self.query = host, query
         self.configuration = host.configuration
+        known = [s.source for s in self.configuration.plan.sources]
+        if strange := sorted(set(self._sources() or ()) - set(known)):
+            raise QueryError(f"There is no source {strange[0]!r}", candidates(strange[0], known, "Sources"))
         self.windows = query.windows(self.configuration.plant)
         self.seen: Progress = lambda at: None
         """Called with the time up to which figures are read: for a progress bar."""

@@ -8,10 +8,11 @@ from typing import Any
 import orjson
 import polars as pl
 
+from ingest import topics
 from processors import collapse
 from processors.output import numbers
 from schemas import units
-from scopeline.query import rfc3339
+from scopeline.query import NotThere, QueryError, candidates, rfc3339
 from scopeline.service.host import Host
 
 SPAN = timedelta(days=31)
@@ -46,10 +47,10 @@ def meters(host: Host) -> pl.DataFrame:
 
 
 def meter(host: Host, meter: str) -> dict[str, Any]:
-    """One meter's row of `meters`; LookupError when it has no readings."""
+    """One meter's row of `meters`; NotThere when it has no readings."""
     found = meters(host).filter(pl.col("meter") == meter)
     if found.is_empty():
-        raise LookupError(f"There are no readings of {meter!r}")
+        raise NotThere(f"There are no readings of {meter!r}", candidates(meter, host.store.meters()["meter"], "Meters"))
     row: dict[str, Any] = found.row(0, named=True)
     return row
 
@@ -73,6 +74,10 @@ READING = ("meter", "observed_at", "value", "unit", "kind", "quality", "event", 
 
 
 def messages(host: Host, start: datetime | None, end: datetime | None, topic: str | None) -> Iterator[pl.DataFrame]:
+    try:
+        topics.parse(topic or "#")
+    except ValueError as error:
+        raise QueryError(f"topic={topic!r}: {error}", "A filter may hold + and #, like acme/+/main or acme/#.") from None
     found: Iterator[pl.DataFrame] = host.store.messages(start, end, topic)
     return found
 

@@ -18,7 +18,7 @@ from scopeline import windows
 from scopeline.log import Log, Working
 
 HOUR_US = 3_600_000_000
-_ROWS = 40_000
+_ROWS = 15_000
 """Source intervals in one part, about: some hundred thousand rows of figures and their copies."""
 SOURCE_WINDOW = {"source": pl.String, "start": TIME, "end": TIME}
 

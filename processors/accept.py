@@ -202,6 +202,18 @@ def _reason() -> pl.Expr:
     return pl.coalesce(pl.when(against.fill_null(False)).then(said[word]) for word, against in _SPOKEN_AGAINST.items())
 
 
+def _span(seconds: pl.Expr) -> pl.Expr:
+    """Seconds in the largest unit of which there are two.
+
+    >>> pl.DataFrame({"s": [90, 7300, 217_508_856]}).select(_span(pl.col("s")))["s"].to_list()
+    ['90 s', '2 h', '2517 days']
+    """
+    text = pl.format("{} s", seconds)
+    for name, size in (("min", 60), ("h", 3600), ("days", 86_400)):
+        text = pl.when(seconds >= 2 * size).then(pl.format(f"{{}} {name}", seconds // size)).otherwise(text)
+    return text
+
+
 def _detail() -> pl.Expr:
     """What is wrong with a rejected reading and what to do, in a sentence."""
     stated = pl.format("{} {}", pl.col("value").fill_null("nothing"), pl.col("unit").fill_null(""))
@@ -216,9 +228,13 @@ def _detail() -> pl.Expr:
         "no_time": pl.lit("the period ends before it starts, or has no end: correct the paths of `period:`"),
         "too_old": pl.when(_BEGINS_EARLY)
         .then(pl.lit("the period begins long before it was observed: correct it, or raise `accept: behind`"))
-        .otherwise(pl.format("observed {} s before it was received: set the device's clock, or raise `accept: behind`", late)),
+        .otherwise(
+            pl.format("observed {} before it was received: set the device's clock, or raise `accept: behind`", _span(late))
+        ),
         "in_future": pl.when(_ENDS_LATE)
         .then(pl.lit("the period ends long after it was observed: correct it, or raise `accept: behind`"))
-        .otherwise(pl.format("observed {} s after it was received: set the device's clock, or raise `accept: ahead`", -late)),
+        .otherwise(
+            pl.format("observed {} after it was received: set the device's clock, or raise `accept: ahead`", _span(-late))
+        ),
     }
     return pl.coalesce(pl.when(pl.col("reason") == word).then(text) for word, text in said.items())

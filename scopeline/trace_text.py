@@ -7,6 +7,7 @@ from typing import Any
 from schemas.numeric import number_text
 from scopeline.query import local
 
+_SHOWN_GAS = {"unsplit": "CO2e (not split into gases)", "CO2_biogenic": "biogenic CO2"}
 _SHOWN = 8
 """Readings and messages of a meter that are shown; --json and --case have all."""
 
@@ -31,7 +32,7 @@ def _lines(trace: dict[str, Any]) -> Iterator[str]:
     start, end = (_time(trace[name], zone) for name in ("interval_start", "interval_end"))
     yield f"{source['source']} at {source['site']}, {start} to {end}"
     yield f"  {_scope(source)}, measured by {source['measured_by']}"
-    for figure in trace["figures"]:
+    for figure in sorted(trace["figures"], key=lambda figure: (figure["scope"] or 9, figure["basis"], figure["component"])):
         yield ""
         yield from _figure(figure)
     yield ""
@@ -74,13 +75,13 @@ def _figure(figure: dict[str, Any]) -> Iterator[str]:
         yield "  " + ", ".join(told)
     yield f"  factor {figure['factor_id'] or 'none'} ({figure['factor_version'] or '-'}), config {figure['config']}"
     for factor in figure["factors"]:
-        gases = ", ".join(f"{number_text(kg)} kg {gas}" for gas, kg in factor["kg_per_unit"].items())
+        gases = ", ".join(f"{number_text(kg)} kg {_SHOWN_GAS.get(gas, gas)}" for gas, kg in factor["kg_per_unit"].items())
         what = " > ".join(part for part in (factor["table"], factor["activity"], factor["item"]) if part)
         yield f"    {factor['id']} {factor['version']}: {what}: {gases} per {factor['per_unit']}"
         if factor["citation"]:
             yield f"    cited: {factor['citation']} {factor['url'] or ''}".rstrip()
         if factor["note"]:
-            yield f"    note: {factor['note']}"
+            yield f"    note on {factor['set']} {factor['version']}: {factor['note']}"
 
 
 def _term(term: dict[str, Any], zone: str) -> Iterator[str]:
@@ -100,7 +101,8 @@ def _term(term: dict[str, Any], zone: str) -> Iterator[str]:
             continue
         value = f"{number_text(reading['value'])} {reading['unit'] or ''}".rstrip()
         doubt = "" if reading["quality"] == "good" else f", {reading['quality']}"
-        yield f"    {reading['place']:6} {_time(reading['observed_at'], zone)}  {value}{doubt} (message {reading['message']})"
+        place = "at" if reading["kind"] == "amount" else reading["place"]
+        yield f"    {place:6} {_time(reading['observed_at'], zone)}  {value}{doubt} (message {reading['message']})"
 
 
 def _number(value: float | None) -> str:

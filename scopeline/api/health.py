@@ -21,7 +21,7 @@ METRICS = {
     "scopeline_log_position": ("gauge", "Place of the newest message in the log."),
     "scopeline_waiting_messages": ("gauge", "Messages received and not yet committed, so not acknowledged."),
     "scopeline_configuration_errors": ("gauge", "Errors of the plant folder's last edit; above 0 the edit is not in force."),
-    "scopeline_state_bytes": ("gauge", "Size of the data file."),
+    "scopeline_state_bytes": ("gauge", "Size of the data file and its write-ahead log."),
     "scopeline_disk_free_bytes": ("gauge", "Free space where the data file lies."),
 }
 """Name -> type and help, as docs/metrics.md lists them."""

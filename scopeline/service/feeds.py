@@ -39,10 +39,18 @@ def feeds(host: Host) -> list[dict[str, Any]]:
 
 
 def _usual(host: Host, now: datetime) -> dict[str, float]:
-    """Feed -> usual seconds between messages, from those of the last week."""
-    sql = """SELECT feed, epoch(max(last_received_at) - min(minute)) / greatest(1, sum(messages) - 1) AS seconds
-    FROM traffic WHERE minute >= $start GROUP BY feed"""
-    return dict(ask(host, sql, {"start": now - timedelta(days=7)}).iter_rows())
+    """Feed -> usual seconds between messages, from those of the last week.
+
+    Until a feed has been heard for most of a week, what its messages tell of counts too: a history that came within a minute
+    (a back-fill, a replay) says nothing of how often the device speaks, its readings' times do.
+    """
+    sql = """
+    WITH heard AS (SELECT feed, sum(messages) AS n, epoch(max(last_received_at) - min(minute)) AS seconds
+                   FROM traffic WHERE minute >= $start GROUP BY feed),
+         told AS (SELECT feed, epoch(max(last_observed_at) - min(first_observed_at)) AS seconds FROM meters GROUP BY feed)
+    SELECT feed, CASE WHEN heard.seconds > $long THEN heard.seconds ELSE greatest(heard.seconds, coalesce(told.seconds, 0)) END
+        / greatest(1, n - 1) FROM heard LEFT JOIN told USING (feed)"""
+    return dict(ask(host, sql, {"start": now - timedelta(days=7), "long": 6 * 86_400}).iter_rows())
 
 
 def _row(

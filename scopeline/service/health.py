@@ -69,6 +69,6 @@ def metrics(host: Host) -> Metrics:
         "scopeline_log_position": [({}, found["messages"])],
         "scopeline_waiting_messages": [({}, float(waiting(host)))],
         "scopeline_configuration_errors": [({}, float(sum(p.severity == "error" for p in host.problems)))],
-        "scopeline_state_bytes": [({}, float(file.stat().st_size))],
+        "scopeline_state_bytes": [({}, float(sum(part.stat().st_size for part in file.parent.glob(f"{file.name}*"))))],
         "scopeline_disk_free_bytes": [({}, float(shutil.disk_usage(file.parent).free))],
     }

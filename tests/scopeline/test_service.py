@@ -139,3 +139,16 @@ def test_factors_are_found_and_shown(service):
     assert found and all(one["citation"] for one in found)
     with pytest.raises(LookupError):
         service.factor("desnz/none")
+
+
+@pytest.mark.parametrize(("minutes_ago", "silent"), [(20, False), (50, True)])
+def test_a_history_that_came_within_a_minute_makes_no_feed_silent(service, host, minutes_ago, silent):
+    """49 quarter-hours came at once: the device is expected every quarter-hour, not every second."""
+    at = (host.now() - timedelta(minutes=minutes_ago)).replace(tzinfo=None)
+    write = host.log.write.execute
+    write("DELETE FROM traffic WHERE feed = 'gas' AND minute < (SELECT max(minute) FROM traffic WHERE feed = 'gas')")
+    write(
+        "UPDATE traffic SET messages = 49, minute = date_trunc('minute', $at), last_received_at = $at WHERE feed = 'gas'",
+        {"at": at},
+    )
+    assert next(row for row in service.feeds() if row["feed"] == "gas")["silent"] is silent

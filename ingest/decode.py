@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from ingest import shapes, topics
-from ingest.decoders.decoder import MAX_PAYLOAD, Leaf, Unreadable, matches
+from ingest.decoders.decoder import MAX_PAYLOAD, MAX_SAID, Leaf, Unreadable, matches
 from ingest.readings import RAW, readings
 from ingest.ready import Feeds, ReadyFeed, Spec
 from ingest.slots import Slot, slots
@@ -16,6 +16,7 @@ from schemas.frames import DECODED, OUTCOMES, REJECTS, empty, shaped
 FEW = 64
 """Payloads below this count are not worth an expression of their own."""
 MOST_SHAPES = 16
+SMALL = 16 * 1024  # longer payloads are read one by one, and what their readings say together is limited
 
 
 class Decoded(NamedTuple):
@@ -173,8 +174,8 @@ class _Reader:
     def by_shape(self, feed: ReadyFeed, place: Hashable, part: pl.DataFrame) -> pl.DataFrame:
         """Read what has one of the commonest shapes; the rest comes back."""
         part = part.with_columns(utf8(part["payload"]).alias("text"))
-        left = part.filter(pl.col("text").is_not_null())
-        rest = [part.filter(pl.col("text").is_null()).drop("text")]
+        apart = pl.col("text").is_null() | (pl.col("text").str.len_bytes() > SMALL)
+        left, rest = part.filter(~apart), [part.filter(apart).drop("text")]
         for _ in range(MOST_SHAPES):
             if left.height < FEW:
                 break
@@ -232,6 +233,8 @@ class _Reader:
         for row, route, payload in part.select("row", "route", "payload").iter_rows():
             try:
                 found = slots(feed, parse(payload, feed.feed), place)
+                if len(payload) > SMALL and _said(found) > MAX_SAID:
+                    raise Unreadable(f"gives readings of more than {MAX_SAID} characters: publish them in parts", "too_large")
             except Unreadable as error:
                 self.reject(row, route, error.reason, str(error))
                 continue
@@ -262,6 +265,11 @@ class _Reader:
         rows = [(messages["message"][row], names[self.routes[route].feed], why, how) for row, route, why, how in self.rejected]
         schema = {name: REJECTS[name] for name in ("message", "feed", "reason", "detail")}
         return shaped(pl.DataFrame(rows, schema=schema, orient="row"), REJECTS)
+
+
+def _said(found: list[Slot]) -> int:
+    """How many characters the readings of a payload hold together: a name that stands in each of them counts each time."""
+    return sum(len(token) for slot in found for token in slot[1:9] if isinstance(token, str))
 
 
 def _tokens(slot: Slot) -> tuple[Any, ...]:

@@ -18,6 +18,9 @@ MAX_PAYLOAD = 4 * 1024 * 1024
 MAX_OPENED = 16 * 1024 * 1024
 MAX_DEPTH = 64
 MAX_READINGS = 100_000
+MAX_NAME = 1000
+MAX_SAID = 64 * 1024 * 1024
+"""Characters of all tokens of a payload's readings: a long name may stand in each of them."""
 
 
 class Unreadable(ValueError):

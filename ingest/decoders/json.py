@@ -5,7 +5,8 @@ import re
 
 from ingest.decoders.decoder import MAX_DEPTH, Decoder, Document, Unreadable
 
-_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+_BRACKETS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+"""Strings whole, also one that never ends, without going back: the time is linear in the text."""
 
 
 class _Number(str):

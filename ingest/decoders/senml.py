@@ -4,7 +4,7 @@ from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from typing import Any
 
 from ingest.decoders import json
-from ingest.decoders.decoder import Decoder, Document, Field, Token, Unreadable, channel_name, text
+from ingest.decoders.decoder import MAX_NAME, Decoder, Document, Field, Token, Unreadable, channel_name, text
 
 _EXACT = Context(prec=400, traps=[Inexact, InvalidOperation, Overflow])
 _KNOWN_VERSION = 10
@@ -45,6 +45,9 @@ def fields(document: Document, place: Any) -> list[Field]:
         if "v" not in record:
             continue
         unit = record.get("u", base.get("bu"))
+        label = name if own or unit is None else f"{name} {text(unit)}"
+        if len(label) > MAX_NAME:
+            raise Unreadable(f"names a value by more than {MAX_NAME} characters: {label[:60]}...", "too_large")
         found.append(
             Field(
                 native=name,
@@ -52,7 +55,7 @@ def fields(document: Document, place: Any) -> list[Field]:
                 short=own or None,
                 stamp=_sum(base.get("bt"), record.get("t")),
                 stamp_format="senml",
-                channel=channel_name(name if own or unit is None else f"{name} {text(unit)}"),
+                channel=channel_name(label),
                 unit_token=unit,
                 element={**base, **record, "name": f'"{name}"'},
             )
@@ -72,6 +75,8 @@ def _number(token: Token) -> Decimal:
     stated = text(token) if isinstance(token, str) and token[:1] != '"' else None
     if stated is None:
         raise Unreadable("is no SenML: base value, version and times are numbers")
+    if len(stated) > MAX_NAME:
+        raise Unreadable(f"holds a number of more than {MAX_NAME} digits", "too_large")
     return Decimal(stated)
 
 

@@ -74,10 +74,9 @@ def command(
     ```
     """
     try:
-        form = file_format(format, out.name)
+        form = file_format(format, writable(out).name)
     except QueryError as error:
         fail(as_options(str(error)), 2)
-    writable(out)
     with door(plant) as asked, _progress() as progress:
         meta = asked.export(
             out,

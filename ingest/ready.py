@@ -122,5 +122,5 @@ def channel_spec(number: int, feed: Feed, one: Channel, native: str, found: Fiel
 def _preset_spec(feed: ReadyFeed, declared: ReadyChannel | None, found: Field) -> Spec:
     if declared is not None:
         return channel_spec(feed.number, feed.feed, declared.channel, found.native, found)
-    bare = Channel.model_validate({"channel": found.channel or channel_name(found.native), "kind": "level"})
+    bare = Channel.model_validate({"channel": found.channel or channel_name(found.native)})
     return replace(channel_spec(feed.number, feed.feed, bare, found.native, found), optional=True)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-from scopeline.query import local
+from scopeline.query import common_zone, local
 from scopeline.service import Service
 from scopeline.service.health import counts, trouble, unpriced, waiting
 from scopeline.service.host import ask
@@ -79,10 +79,11 @@ def _store(service: Service) -> Iterator[Finding]:
 
 
 def _feeds(service: Service) -> Iterator[Finding]:
-    zone = service.plant.settings.sites[0].timezone
+    zone = common_zone(site.timezone for site in service.plant.settings.sites)
     for row in service.feeds():
         if row["feed"] is None:
-            what = f"{row['unmatched']} messages match no feed; the last came on {row['last_topic']!r}"
+            several = "messages match" if row["unmatched"] > 1 else "message matches"
+            what = f"{row['unmatched']} {several} no feed; the last came on {row['last_topic']!r}"
             yield Finding(
                 "warning", "feed", what, "Add a feed for the topic (`scopeline try --topic ... --payload ...`), or skip it."
             )

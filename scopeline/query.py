@@ -261,6 +261,16 @@ def local(at: datetime, zone: str) -> str:
     return at.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
+def common_zone(zones: Iterable[str]) -> str:
+    """The time zone in which to show what belongs to several sites: theirs if they share one, else UTC.
+
+    >>> common_zone(["Europe/Berlin", "Europe/Berlin"]), common_zone(["Asia/Seoul", "Europe/London"])
+    ('Europe/Berlin', 'UTC')
+    """
+    found = set(zones)
+    return found.pop() if len(found) == 1 else "UTC"
+
+
 def rfc3339(value: Any) -> str:
     """A UTC time as the exchange formats write it, shortest fraction.
 

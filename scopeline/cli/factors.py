@@ -1,5 +1,6 @@
 """`scopeline factors`: find emission factors, and see one with its gases, citation and licence."""
 
+import sys
 from pathlib import Path
 from textwrap import shorten
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ from processors.factors.gwp import SETS
 from schemas.numeric import number_text
 from schemas.tables import OwnFactor
 from scopeline.catalogue import catalogue, co2e, described
-from scopeline.cli.options import Json, Plant, fail, inert, table, to_json
+from scopeline.cli.options import Json, Plant, coloured, fail, inert, table, to_json
 
 command = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="markdown")
 
@@ -64,6 +65,10 @@ def search(
     if json:
         to_json([_whole(known, factor) for factor in found])
     elif found:
+        if sys.stdout.isatty():
+            for factor in found:
+                _listed(known, factor)
+            return
         rows = [(f.id, f.version, shorten(f.table, 40), f.item, f.region, f.per_unit, _brief(known, f)) for f in found]
         table(("id", "version", "table", "item", "region", "per", "co2e_kg"), rows)
     if not found:
@@ -96,6 +101,15 @@ def show(
         return
     for one in found:
         _print(known, one)
+
+
+def _listed(known: Catalogue, factor: Factor) -> None:
+    """Two lines of a terminal: the id, which must be copied whole, and what it is."""
+    typer.secho(inert(factor.id), bold=coloured())
+    kg = _brief(known, factor)
+    what = " > ".join(filter(None, (factor.table, factor.activity, factor.item)))
+    about = (factor.version, factor.region, f"{kg} kgCO2e per {factor.per_unit}" if kg else f"per {factor.per_unit}", what)
+    typer.echo(f"  {inert(', '.join(filter(None, about)))}")
 
 
 def _print(known: Catalogue, factor: Factor) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn
 import orjson
 import typer
 
-from scopeline.query import QueryError
+from scopeline.query import QueryError, common_zone
 from scopeline.remote import Door, Failed, connect
 from scopeline.trace_text import inert
 
@@ -135,13 +135,13 @@ def marked(severity: str, colour: bool) -> str:
 
 
 def zones(asked: Door) -> dict[str, str]:
-    """Site -> time zone; under "" that of the first site, for what belongs to none."""
-    sites = asked.get("/plant")["sites"]
-    return {"": sites[0]["timezone"]} | {site["site"]: site["timezone"] for site in sites}
+    """Site -> time zone; under "" the zone that all sites share, else UTC: for lists over sites."""
+    found = {site["site"]: site["timezone"] for site in asked.get("/plant")["sites"]}
+    return {"": common_zone(found.values())} | found
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table on a terminal, where only long cells wrap; when piped, plain lines with tabs."""
+    """A table on a terminal, where short cells wrap only if they must; when piped, plain lines with tabs."""
     if not sys.stdout.isatty():
         for row in [columns, *rows]:
             typer.echo("\t".join(inert(cell) for cell in row))
@@ -150,12 +150,12 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for place, column in enumerate(columns):
-        cells = [row[place] for row in rows]
-        long = any(len(inert(cell)) > _NARROW for cell in cells)
+    console, made = Console(), Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    widths = [max(len(inert(cell)) for cell in (column, *cells)) for column, *cells in zip(columns, *rows, strict=True)]
+    fits = sum(min(width, _NARROW) + 2 for width in widths) <= console.width + 2
+    for column, width, *cells in zip(columns, widths, *rows, strict=True):
         number = all(isinstance(cell, int | float) for cell in cells)
-        made.add_column(column, overflow="fold", no_wrap=not long, justify="right" if number else "left")
+        made.add_column(column, overflow="fold", no_wrap=fits and width <= _NARROW, justify="right" if number else "left")
     for row in rows:
         made.add_row(*(Text(inert(cell)) for cell in row))
-    Console().print(made)
+    console.print(made)

@@ -3,7 +3,7 @@
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -54,7 +54,7 @@ def list_(
         known = zones(asked)
     if not rows:
         return typer.echo("Nothing is quarantined.", err=True)
-    told = [{**row, "received_at": _received(row, row["meter"], known)} for row in rows]
+    told = [{**row, "received_at": local(datetime.fromisoformat(row["received_at"]), known[""])} for row in rows]
     if not sys.stdout.isatty():
         return table(COLUMNS, [[row[column] for column in COLUMNS] for row in told])
     for row in told:
@@ -64,12 +64,6 @@ def list_(
     if len(rows) == limit:
         typer.echo("There may be more: --limit.", err=True)
     return None
-
-
-def _received(row: dict[str, Any], meter: str | None, known: dict[str, str]) -> str:
-    """When a message came, by the clock of its meter's site, else of the first site."""
-    zone = known.get((meter or "").partition("/")[0], known[""])
-    return local(datetime.fromisoformat(row["received_at"]), zone)
 
 
 @command.command("show")
@@ -91,8 +85,8 @@ def show(
         if json:
             return to_json(found)
         known = zones(asked)
-    meter = next((reject["meter"] for reject in found["rejects"] if reject["meter"]), None)
-    for key, value in (("message", message), ("topic", found["topic"]), ("received_at", _received(found, meter, known))):
+    received_at = local(datetime.fromisoformat(found["received_at"]), known[""])
+    for key, value in (("message", message), ("topic", found["topic"]), ("received_at", received_at)):
         typer.echo(f"{key:12} {inert(value)}")
     key = "payload" if "payload" in found else "payload_base64"
     typer.echo(f"{key:12} {inert(found[key])}")

@@ -22,7 +22,7 @@ def test_the_filled_plant(service):
     said = "\n".join(f"{f.about} {f.what}" for f in report.findings)
     assert "Broker local at 127.0.0.1:1 cannot be reached" in said
     assert "main is silent since 2026-03-29 14:00:02 CEST" in said and "silent has never received a message" in said
-    assert "1 messages match no feed; the last came on 'acme/other'" in said
+    assert "1 message matches no feed; the last came on 'acme/other'" in said
     assert "main: 1 malformed" in said and "trucks at duisburg is unpriced" in said
     assert "gas is silent" not in said, "its messages come every 15 minutes"
     assert not report.well and all(f.remedy for f in report.findings) and report.facts["messages"] == 198

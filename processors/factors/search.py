@@ -47,7 +47,7 @@ def search(text: str, factors: Iterable[Factor], of_set: str | None, region: str
 
 def near(text: str, factors: Iterable[Factor], limit: int) -> list[Factor]:
     """The factors that hold most words of the text: candidates for an error."""
-    words = plain(text).split()
+    words = dict.fromkeys(plain(text).split())
     scored = [(sum(_word(w, *_texts(f)) for w in words), f) for f in factors]
     return [f for score, f in sorted(scored, key=lambda s: (-s[0], len(s[1].item), s[1].id))[:limit] if score > 0]
 
@@ -71,9 +71,16 @@ def _score(words: list[str], factor: Factor) -> float:
 
 
 def _texts(factor: Factor) -> tuple[list[str], list[str]]:
-    joined = "".join(c for c in factor.item.casefold() if c.isalnum())  # r410a finds R-410A
-    rest = f"{factor.table} {factor.activity} {factor.per_unit} {factor.region or ''} {factor.set} {factor.id} {joined}"
-    return plain(factor.item).split(), plain(rest).replace("_", " ").split()
+    return _words(factor.item, factor.table, factor.activity, factor.per_unit, factor.region or "", factor.set, factor.id)
+
+
+@lru_cache(maxsize=16384)
+def _words(
+    item: str, table: str, activity: str, per_unit: str, region: str, of_set: str, name: str
+) -> tuple[list[str], list[str]]:
+    joined = "".join(c for c in item.casefold() if c.isalnum())  # r410a finds R-410A
+    rest = f"{table} {activity} {per_unit} {region} {of_set} {name} {joined}"
+    return plain(item).split(), plain(rest).replace("_", " ").split()
 
 
 @lru_cache(maxsize=256)

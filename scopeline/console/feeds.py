@@ -75,7 +75,7 @@ def _row(feed: dict[str, Any]) -> dict[str, Any]:
         "decoded": f"{feed.get('decoded') or 0:,}",
         "skipped": f"{feed.get('skipped') or 0:,}",
         "quarantined": f"{feed.get('quarantined') or 0:,}",
-        "topic": feed.get("topic") or "",
+        "topic": feed.get("topic") or f"last: {feed.get('last_topic')}",
     }
 
 
@@ -86,7 +86,7 @@ def state(feed: dict[str, Any]) -> str:
     ('waiting', 'silent')
     """
     if feed["feed"] is None:
-        return "unmatched" if feed.get("unmatched") else "ok"
+        return f"{feed['unmatched']:,} unmatched" if feed.get("unmatched") else "ok"
     if not feed.get("messages"):
         return "waiting"
     return "silent" if feed.get("silent") else "ok"

@@ -7,9 +7,9 @@ import orjson
 import polars as pl
 from fastapi import Response
 from fastapi.responses import StreamingResponse
-from sinks.files import csv_text
 
 from scopeline.query import rfc3339
+from sinks.files import csv_text
 
 MEDIA = {
     "json": "application/json",

@@ -5,7 +5,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 from fractions import Fraction
 from math import lcm
 from typing import Any, NamedTuple
@@ -23,7 +22,7 @@ from schemas.units import Unit, UnitProblem, is_additive, is_rate, no_conversion
 
 _CONSTANTS = ["_num", "_add", "_den"]
 _RULE = ["feed", "channel", "kind", "unit", "scale"]
-_ENDLESS = timedelta(days=1_000_000)
+_NEVER_N = 10**6 * LIMIT_N  # a limit that no reading reaches
 
 
 class Accepted(NamedTuple):
@@ -59,7 +58,8 @@ def limit_n(limit: Quantity | None, stated: Unit) -> int | None:
     own = unit(limit.unit) if limit.unit else stated
     if own.dimension != stated.dimension:
         raise UnitProblem(no_conversion(own, stated))
-    return rounded((Fraction(limit.value) * own.factor + own.offset) * N)
+    exact = rounded((Fraction(limit.value) * own.factor + own.offset) * N)
+    return max(-_NEVER_N, min(exact, _NEVER_N))
 
 
 def stated_unit(text: str | None, kind: str | None, rule: Channel | None) -> Unit:
@@ -123,7 +123,7 @@ def _rules(combinations: Iterable[tuple[Any, ...]], channels: Channels) -> pl.Da
         rule = channels.rule(feed, channel)
         accepts = channels.windows.get(feed, Accept())
         row: dict[str, Any] = dict.fromkeys(("_num", "_add", "_den", "_min_n", "_max_n", "_problem", "_factor", "_offset"))
-        row |= {"_behind": min(accepts.behind, _ENDLESS), "_ahead": min(accepts.ahead, _ENDLESS)}
+        row |= {"_behind": accepts.behind, "_ahead": accepts.ahead}
         try:
             found = stated_unit(text, kind, rule)
             row |= _arithmetic(found, parse(scale) if scale is not None else None, scale)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from processors.accept import Channels, channels, limit_n
-from processors.exact import EXACT, base_n, rounded
+from processors.exact import EXACT, LIMIT_N, base_n, rounded
 from processors.replacements import replacements
 from processors.series import distinct
 from schemas.frames import TIME
@@ -119,8 +119,8 @@ def _us(span: timedelta) -> int:
 
 
 def _shown(value: Decimal, found: Unit, scale: Fraction) -> int:
-    """A number that the device shows, in 1e-9 of the base unit (a length: without offset)."""
-    return rounded(Fraction(value) * scale * found.factor * N)
+    """A number that the device shows, in 1e-9 of the base unit (a length: without offset); beyond all readings: a bound."""
+    return max(-4 * LIMIT_N, min(rounded(Fraction(value) * scale * found.factor * N), 4 * LIMIT_N))
 
 
 def _rate_n(limit: Any, found: Unit) -> int | None:

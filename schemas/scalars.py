@@ -46,6 +46,7 @@ Name = Annotated[str, _pattern(r"[a-z0-9_]+", "lower-case letters, digits and '_
 Flag = Annotated[bool, Strict()]
 Whole = Annotated[int, Strict()]
 
+_LONGEST = timedelta(days=10**6)
 _MICROSECONDS = {"us": 1, "ms": 1000, "s": 10**6, "m": 60 * 10**6, "h": 3600 * 10**6, "d": 86400 * 10**6}
 
 
@@ -55,10 +56,10 @@ def _duration(value: Any) -> Any:
     found = re.fullmatch(r"(\d{1,18}(?:\.\d+)?)\s*(us|ms|s|m|h|d)", value) if isinstance(value, str) else None
     if not found:
         raise refuse(f"{value!r} is no duration", "write a number and us, ms, s, m, h or d, like 15m")
-    try:
-        return timedelta(microseconds=int(Decimal(found[1]) * _MICROSECONDS[found[2]]))
-    except OverflowError:
-        raise refuse(f"{value!r} is too long", "write a shorter duration, like 400d") from None
+    us = Decimal(found[1]) * _MICROSECONDS[found[2]]
+    if us > _LONGEST // timedelta(microseconds=1):
+        raise refuse(f"{value!r} is too long", "write a shorter duration, like 400d")
+    return timedelta(microseconds=int(us))
 
 
 def duration_text(value: timedelta) -> str:
@@ -151,6 +152,9 @@ Expect = Annotated[
 """How often something must come: a calendar period of the site, or a length."""
 
 
+_MOST_DIGITS = 60
+
+
 def _number(value: Any) -> Any:
     if isinstance(value, bool) or value is None:
         raise refuse(f"{value!r} is not a number", "write a number, like 10 or 0.5")
@@ -161,6 +165,8 @@ def _number(value: Any) -> Any:
         raise refuse(f"{value!r} is not a number", f"write a number, like 10 or 0.5{hint}") from None
     if not number.is_finite():
         raise refuse(f"{value!r} is not a finite number", "write a number, like 10 or 0.5")
+    if number and abs(number.adjusted()) > _MOST_DIGITS:
+        raise refuse(f"{str(value)[:40]!r} is beyond {_MOST_DIGITS} digits", "write a number, like 10 or 0.5")
     return number
 
 

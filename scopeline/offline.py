@@ -40,10 +40,13 @@ class Offline:
     reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def span(self) -> tuple[datetime, datetime] | None:
-        """From the first to the end of the last base interval in which something is known; None when nothing is."""
-        if self.amounts.is_empty():
+        """From the first to the end of the last base interval in which something is known of a source; None when nothing is."""
+        names = self.amounts.select(pl.col("meter").unique().cast(pl.String))["meter"].to_list()
+        used = self.configuration.plan.meters(names)["meter"].unique()
+        known = self.amounts.filter(pl.col("meter").cast(pl.String).is_in(used.implode()))
+        if known.is_empty():
             return None
-        first, last = self.amounts.select(first=pl.col("interval_start").min(), last=pl.col("interval_start").max()).row(0)
+        first, last = known.select(first=pl.col("interval_start").min(), last=pl.col("interval_start").max()).row(0)
         return first, last + timedelta(microseconds=self.configuration.base_us)
 
     def windows(self) -> Iterator[tuple[datetime, datetime]]:

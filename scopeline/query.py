@@ -8,7 +8,9 @@ from difflib import get_close_matches
 from typing import Any, Literal, NamedTuple, cast, get_args
 from zoneinfo import ZoneInfo
 
+from processors.periods import CLOCK
 from schemas.plant import Plant
+from schemas.scalars import duration_text
 from schemas.source import SCOPE_CATEGORIES, Method
 
 Interval = Literal["base", "15m", "1h", "1d", "1mo", "1y", "all"]
@@ -211,6 +213,10 @@ def figure_query(
         cast(Basis, _one_of("basis", basis or "both", BASES)),
         consolidated,
     )
+    base = plant.settings.reporting.base_interval
+    if query.interval in CLOCK and timedelta(minutes=CLOCK[query.interval]) % base:
+        problem = f"interval={query.interval} is no multiple of the plant's base interval of {duration_text(base)}"
+        raise QueryError(problem, "Ask for 1h or longer, or set reporting: base_interval in plant.yaml.")
     known = {s.site for s in plant.settings.sites}
     for chosen in query.where:
         if chosen.column == "site" and (strange := sorted(set(chosen.values) - known)):

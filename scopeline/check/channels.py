@@ -1,5 +1,7 @@
 """Checks of one channel of a feed: unit against kind, limits against unit, settings that belong to another kind."""
 
+from datetime import timedelta
+
 from schemas.feed import Channel, Feed, UnitRule
 from schemas.scalars import Quantity
 from schemas.units import Unit, is_additive, is_rate, no_conversion, unit
@@ -33,6 +35,7 @@ def channel(c: Context, item: tuple[str, int], path: Keys, feed: Feed, rule: Cha
         for key in keys:
             if key in rule.model_fields_set and kind not in (None, of):
                 c.warning(item, (*path, key), f"has no effect on a {kind}", f"write kind: {of}, or remove {key}:")
+    _possible(c, item, path, rule)
     _limits(c, item, path, rule, stated)
     untimed = feed.observed_at in (None, "received_at") and chain(feed)[-1:] and chain(feed)[-1] in _TIMELESS
     if kind == "amount" and rule.event is None and (untimed or feed.observed_at == "received_at"):
@@ -61,6 +64,22 @@ def _fits(c: Context, item: tuple[str, int], path: Keys, found: Unit, kind: str 
     elif kind == "rate" and not is_rate(found):
         remedy = "write kind: counter or kind: amount" if is_additive(found) else "write kind: level, or a unit like kW, m3/h"
         c.error(item, path, f"{name} is no rate, but kind is rate", remedy)
+
+
+def _possible(c: Context, item: tuple[str, int], path: Keys, rule: Channel) -> None:
+    """Numbers that no device can have."""
+    if rule.scale == 0:
+        c.error(item, (*path, "scale"), "scale 0 makes every value 0", "write what the stated value is multiplied by, like 10")
+    if rule.rollover_at is not None and rule.rollover_at <= 0:
+        c.error(item, (*path, "rollover_at"), "rollover_at is not above 0", "write where the counter starts again, like 100000")
+    if rule.jitter < 0:
+        c.error(item, (*path, "jitter"), "jitter is below 0", "write how far the counter may fall without a reset, like 0.2")
+    if rule.max_rate is not None and rule.max_rate.value <= 0:
+        c.error(item, (*path, "max_rate"), "max_rate is not above 0", "write how fast the counter can rise, like 3 MW")
+    if rule.max_gap is not None and not rule.max_gap:
+        c.error(item, (*path, "max_gap"), "max_gap is 0, so that every span is a gap", "write a duration, like 15m")
+    if isinstance(rule.period, timedelta) and not rule.period:
+        c.error(item, (*path, "period"), "the period has no length", "write how long it lasts, like 15m, or remove period:")
 
 
 def _limits(c: Context, item: tuple[str, int], path: Keys, rule: Channel, stated: list[Unit]) -> None:

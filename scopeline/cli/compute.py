@@ -71,6 +71,8 @@ def command(
         begin, end = (rfc3339(at) for at in span or (_NOTHING, _NOTHING + timedelta(hours=1)))
         query = figure_query(found, begin, end, interval, group_by, where, basis, consolidated)
         answer = Figures(offline.desk(read), query)  # type: ignore[arg-type]  # of the Host it needs configuration, store, now only
+        if span is None:
+            answer.windows = {}  # no range, no rows
         export.write(answer, out, form, dialect)
     except QueryError as error:
         fail(as_options(str(error)), 2)

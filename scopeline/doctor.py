@@ -54,7 +54,8 @@ def examine(service: Service) -> Report:
 def _plant(service: Service) -> Iterator[Finding]:
     for problem in service.problems():
         place = f"{problem.file}:{problem.line}" if problem.line else problem.file
-        yield Finding(problem.severity, "plant", f"{place}: {problem.key}: {problem.message}", problem.remedy)
+        what = f"{problem.key}: {problem.message}" if problem.key else problem.message
+        yield Finding(problem.severity, "plant", f"{place}: {what}", problem.remedy)
 
 
 def _reach(service: Service) -> Iterator[Finding]:
@@ -101,7 +102,7 @@ def _quarantine(service: Service) -> Iterator[Finding]:
     for row in service.feeds():
         if row["quarantine_reasons"]:
             reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(row["quarantine_reasons"].items()))
-            remedy = f"`scopeline quarantine list --feed {row['feed']}`; correct the feed, then `scopeline quarantine redrive`."
+            remedy = f"`scopeline quarantine list --feed {row['feed']}` says why; a corrected feed reads them again."
             yield Finding("warning", "quarantine", f"{row['feed']}: {reasons}", remedy)
 
 

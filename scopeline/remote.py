@@ -22,7 +22,7 @@ class Failed(Exception):
     """A question that cannot be answered: what, and the remedy. `misuse`: the arguments are at fault (exit 2)."""
 
     def __init__(self, error: str, remedy: str, misuse: bool = False) -> None:
-        super().__init__(f"{error}. {remedy}".replace("..", "."))
+        super().__init__(f"{error}. {remedy}".replace("..", ".").strip())
         self.error, self.remedy, self.misuse = error, remedy, misuse
 
 

@@ -202,6 +202,8 @@ class Runtime:
         with self._reloading:
             mark = fingerprint(self.plant_dir)
             if self._store.fact("plant") == mark:
+                if any(problem.severity == "error" for problem in self._folder_problems):
+                    log.info("the plant folder is again what is in force")
                 self._folder_problems = check(self.plant_dir)[1]
                 return True
             plant, problems = check(self.plant_dir)

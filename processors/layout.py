@@ -61,8 +61,7 @@ def layout(plan: Plan, request: Request) -> Layout:
     windows = pl.DataFrame(rows, schema=ranges, orient="row")
     facts = plan.table.select("source", "site", "zone", "active_from", "active_to").join(plan.tagged, on="source")
     lines = plan.lines.join(facts, on="source").join(windows, on="site").filter(_wanted(request)).sort(LINE, nulls_last=True)
-    fixed = [name for name in request.group_by if name != "component"]
-    lines = _over(lines, fixed, (pl.col("zone").n_unique() > 1).alias("mixed"))
+    lines = _over(lines, list(request.group_by), (pl.col("zone").n_unique() > 1).alias("mixed"))
     local = pl.col("site") if request.interval == "all" else pl.col("zone")
     common = pl.col("mixed") if request.interval in CLOCK else pl.lit(False)
     lines = lines.with_columns(calendar=pl.when(common).then(pl.lit("UTC")).otherwise(local)).with_row_index("line")

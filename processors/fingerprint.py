@@ -14,6 +14,7 @@ from processors.sources import Source
 from schemas.feed import Feed
 from schemas.plant import Plant, Site
 from schemas.scalars import Model
+from schemas.tables import Contract
 
 LENGTH = 12
 """Hexadecimal digits shown."""
@@ -89,7 +90,7 @@ class Fingerprints:
         return parts
 
     def _contracts(self, source: Source, site: Site) -> Any:
-        """Contracts couple the purchases of a site: each reads the activity of all."""
+        """Contracts couple the purchases of a site: each reads the activity of all, and what others cover, but not their price."""
         agreed = contracts_of(self.plant, source)
         if not agreed:
             return None
@@ -97,13 +98,11 @@ class Fingerprints:
         if key not in self._known:
             coupled = [s for s in self.sources if s.site == source.site and energy_of(s) == energy_of(source)]
             meters = [c.covers.meter for c in agreed if c.covers.meter]
-            own = {(c.factor.id or "").removeprefix("own/") for c in agreed}
             self._known[key] = fingerprint(
                 {
-                    "contracts": [_plain(c) for c in sorted(agreed, key=lambda c: c.contract)],
+                    "contracts": [_cover(c) for c in sorted(agreed, key=lambda c: c.contract)],
                     "purchases": {s.source: self.activity(s, site) for s in sorted(coupled, key=lambda s: s.source)},
                     "meters": {m: self.meter(m) for m in meters},
-                    "factors": [_plain(f) for f in self.plant.own_factors if f.factor_id in own],
                 }
             )
         return self._known[key]
@@ -117,6 +116,10 @@ class Fingerprints:
 
 def _plain(model: Model) -> Mapping[str, Any]:
     return model.model_dump(mode="json", by_alias=True)
+
+
+def _cover(contract: Contract) -> Any:
+    return {key: value for key, value in _plain(contract).items() if key not in ("factor", "evidence")}
 
 
 def _feed(feed: Feed, channel: str) -> Any:

@@ -144,4 +144,4 @@ def test_config_changes_only_with_what_a_figure_reads(desk, audit):
     }
     for what, (after, want) in cases.items():
         changed = {name for name in before if after.get(name) != before[name]}
-        assert changed == want or (what == "the contract's factor" and changed == {"ppa", "rest"}), what
+        assert changed == want, what

@@ -215,6 +215,8 @@ def _rejects(bad: pl.DataFrame) -> pl.DataFrame:
     detail = (
         pl.when(lacks.fill_null(False))
         .then(pl.format("{}: its event id is missing: every event needs one, else it would count twice", native))
+        .when((reason == "no_value") & pl.col("value").is_null())
+        .then(pl.format("there is no value at {}: correct value:, or say with where: which messages hold it", native))
         .when(reason == "no_value")
         .then(pl.format("{} says {}, which is no number: correct value: or the device", native, said("value")))
         .when(reason == "not_finite")

@@ -102,6 +102,7 @@ class Figures:
             "organisation": settings.organisation,
             "arguments": self.query.arguments(),
             "range": {site: [rfc3339(start), rfc3339(end)] for site, (start, end) in self.windows.items()},
+            "time_zones": {site: self.configuration.plant.site(site).timezone for site in self.windows},
             "log_position": self._position,
             "configuration": configuration_hash(self.configuration.plant),
             "gwp": reporting.gwp,

@@ -86,7 +86,7 @@ def test_the_window_counts_only_with_an_arrival(run):
             "no feed matches the topic; feeds and their topics are: gas (acme/gas)",
         ),
         (("--topic", TOPIC, "--payload", "FILE"), "{", "malformed: is no JSON"),
-        (("--topic", TOPIC, "--payload", "FILE"), '{"t": "2026-05-01T10:00:00Z"}', "no_value: e says nothing"),
+        (("--topic", TOPIC, "--payload", "FILE"), '{"t": "2026-05-01T10:00:00Z"}', "no_value: there is no value at e"),
         (("--topic", TOPIC, "--payload", "FILE"), '{"t": "now", "e": 1}', 'no_time: the stamp says "now"'),
         (("--topic", "acme/gas", "--payload", "FILE"), "12,5", 'no_value: value says "12,5"'),
     ],

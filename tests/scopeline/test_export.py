@@ -51,6 +51,7 @@ def test_the_meta_file_says_what_an_auditor_asks(plant_dir, tmp_path):
     assert meta["consolidation"] == {"approach": "operational_control", "shares_applied": True, "shares": {"duisburg": "1"}}
     assert meta["rows"] == 1 and meta["status"] == {"provisional": 1} and 0.5 < meta["coverage"]["mean"] < 0.6
     assert meta["range"] == {"duisburg": ["2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"]} and meta["units"]["activity"]
+    assert meta["time_zones"] == {"duisburg": "Europe/Berlin"}
 
 
 def test_totals_agree_over_intervals_and_groups(plant_dir, tmp_path):

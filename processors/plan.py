@@ -16,7 +16,7 @@ from processors.measured import Measured, Meters
 from processors.periods import day_start
 from processors.product import E18
 from processors.scope2 import CONTRACTS
-from processors.slots import Rules, contracts_of, energy_of, grid_region, slots
+from processors.slots import Rules, coded, contracts_of, energy_of, grid_region, slots
 from processors.sources import Source
 from processors.spans import Piece, Slot, segments
 from schemas.frames import EXACT, GASES, TIME
@@ -134,6 +134,7 @@ def compile(plant: Plant, catalogue: Catalogue, sources: Sequence[Source]) -> Pl
     sources: from processors.sources.expand, which knows their base units. A rule that does not resolve gives unpriced spans;
     `check` says why.
     """
+    plant = coded(plant, catalogue)
     settings = plant.settings
     meters = Meters(plant)
     sites = {site.site: site for site in settings.sites}

@@ -29,6 +29,14 @@ def contracts_of(plant: Plant, source: Source) -> list[Contract]:
     return [c for c in plant.contracts if c.site == source.site and c.energy == energy_of(source)]
 
 
+def coded(plant: Plant, catalogue: Catalogue) -> Plant:
+    """The plant with its grid regions as ISO 3166-1 alpha-2 or -2: UK and GBR become GB, so that sites find their region."""
+    settings = plant.settings
+    sites = tuple(s.model_copy(update={"grid_region": catalogue.region(s.grid_region)}) for s in settings.sites)
+    regions = tuple(r.model_copy(update={"region": catalogue.region(r.region)}) for r in settings.grid_regions)
+    return plant.model_copy(update={"settings": settings.model_copy(update={"sites": sites, "grid_regions": regions})})
+
+
 def grid_region(plant: Plant, site: Site) -> GridRegion | None:
     return next((r for r in plant.settings.grid_regions if r.region == site.grid_region), None)
 

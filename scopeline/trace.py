@@ -211,8 +211,9 @@ def _used(readings: pl.DataFrame, touching: pl.DataFrame) -> pl.DataFrame:
 
 def _intensity(store: Store, configuration: Configuration, source: Source, start: datetime) -> list[dict[str, Any]]:
     """The reference reading that holds at the interval's start."""
-    region = configuration.plant.site(source.site).grid_region
-    rule = next((r for r in configuration.plant.settings.grid_regions if r.region == region), None)
+    code = configuration.catalogue.region
+    region = code(configuration.plant.site(source.site).grid_region)
+    rule = next((r for r in configuration.plant.settings.grid_regions if code(r.region) == region), None)
     if rule is None or rule.intensity is None or source.scope != 2:
         return []
     found = store.readings([rule.intensity], start - rule.max_age, start + timedelta(microseconds=1))

@@ -208,7 +208,8 @@ def _grid(c: Context, region: str) -> Resolution:
 
 
 def _live(c: Context, region: str | None) -> bool:
-    return any(one.region == region and one.intensity for one in c.plant.settings.grid_regions)
+    code = c.catalogue.region
+    return any(code(one.region) == code(region) and one.intensity for one in c.plant.settings.grid_regions)
 
 
 def _priced(c: Context, item: Item, path: Keys, source: Source, found: Resolution, measured: Unit | None) -> None:

@@ -130,6 +130,16 @@ def test_a_sources_own_factor_takes_the_place_of_the_grid_average(desk, audit):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(("site", "region"), [("UK", "GB"), ("GB", "UK"), ("GBR", "UK"), ("GB", "GBR")])
+def test_a_region_is_one_region_in_any_code(desk, site, region):
+    bought = source(desk, "works", "main")
+    desk.says("works/main", "2026-03-02T10:00:00Z", "100")
+    settings = plant(("works", "UTC")) | {"grid_regions": [{"region": region, "residual_mix": "own/mix"}]}
+    settings |= {"factor_sets": {"desnz": "2026"}}
+    settings["sites"][0]["grid_region"] = site
+    assert [row["co2e_kg"] for row in market(desk.compute(settings, [bought], own=OWN))] == ["70"]
+
+
 def test_category_3_from_the_market_basis(desk, audit):
     """Own factors derive nothing: what a PPA by an own factor covers has no upstream part; the rest has DESNZ's."""
     bought = source(desk, "works", "main")

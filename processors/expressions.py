@@ -10,6 +10,7 @@ from processors.formula import Delta, ExpressionProblem, Meter, Node, Number, Op
 from schemas.units import UnitProblem, amount_of, is_additive, is_rate, no_conversion, unit
 
 PRODUCT = "products of meters are not computed yet"
+_LARGEST = 10**9
 DELTA = "the delta of a level is not computed yet"
 
 
@@ -110,7 +111,14 @@ def parse(text: str) -> Expression:
     >>> parse("[a:flow] * [b:density]").reason
     'products of meters are not computed yet'
     """
-    return Expression(text, tree(text))
+    found = Expression(text, tree(text))
+    try:
+        factors = [abs(term.factor) for term in found.terms]
+    except (ExpressionProblem, UnitProblem):
+        return found  # `unit`, `reason` and `terms` say what is wrong
+    if max(factors, default=0) > _LARGEST:
+        raise ExpressionProblem(f"{text!r} multiplies a meter by more than 1e9: correct the number or its unit")
+    return found
 
 
 def substituted(text: str, virtual: dict[str, str]) -> str:

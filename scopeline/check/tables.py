@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable
 from datetime import datetime
+from fractions import Fraction
 from itertools import pairwise
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -158,10 +159,12 @@ def _own_factors(c: Context) -> None:
     seen: set[str] = set()
     for item, row in c.items("own_factors"):
         c.days(item, row.valid_from, row.valid_to)
-        c.unit(item, "unit", row.unit)
-        if c.unit(item, "per_unit", row.per_unit) and is_rate(unit(row.per_unit)):
+        stated, per = c.unit(item, "unit", row.unit), c.unit(item, "per_unit", row.per_unit)
+        if per and is_rate(unit(row.per_unit)):
             remedy = f"write what it adds up to: {amount_of(row.per_unit).name}"
             c.error(item, "per_unit", f"a factor is per quantity, and {row.per_unit} is a rate", remedy)
+        if stated and per and abs(Fraction(row.value)) * unit(row.unit).factor > 10**9 * unit(row.per_unit).factor:
+            c.error(item, "value", "the factor is beyond 1e9 kg for one base unit", "correct value, unit or per_unit")
         if row.gwp_set is not None and row.gwp_set not in ("SAR", "TAR", "AR4", "AR5", "AR6"):
             c.error(item, "gwp_set", f"there is no GWP set {row.gwp_set}", "write SAR, TAR, AR4, AR5 or AR6, or leave it empty")
         if row.factor_id not in seen:

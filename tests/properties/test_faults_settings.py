@@ -85,3 +85,32 @@ def test_the_range_is_that_of_the_sources(lab, compute):
     messages = [lab.said("bad", 600 + 15 * n, n) for n in range(5)] + [lab.said("no-source", 60 * n, n) for n in range(-50, 50)]
     rows = compute(files, messages, "--interval", "1h").rows
     assert {row["interval_start"] for row in rows} == {"2026-03-02T10:00:00Z"}
+
+
+@pytest.mark.parametrize("expression", ["1e10 * [w/bad:e]", "[w/bad:e] / 1e-10", "[w/bad:e] * 1000000 * 1000000"])
+def test_an_expression_multiplies_within_reason(lab, compute, expression):
+    files = lab.plant(lab.AMOUNT)
+    files["sources/s.yaml"]["sources"][0]["measured_by"] = expression.replace("1e10", "10000000000").replace(
+        "1e-10", "0.0000000001"
+    )
+    found = compute(files, [lab.said("bad", 1, 1)], code=1)
+    assert "sources[0].measured_by" in found.said
+    assert "1e9" in found.said
+
+
+@pytest.mark.parametrize(("value", "unit"), [("1e10", "kg"), ("1e7", "kt"), ("-1e10", "kg"), ("1e60", "g")])
+def test_an_own_factor_is_within_reason(lab, compute, value, unit):
+    files = lab.plant(lab.AMOUNT)
+    files["factors/own.csv"] = f"factor_id,activity,gas,value,unit,per_unit,citation\nf,x,CO2,{value},{unit},kWh,a test\n"
+    found = compute(files, [lab.said("bad", 1, 1)], code=1)
+    assert "factors/own.csv:2: value" in found.said
+    assert "1e9 kg" in found.said
+
+
+def test_the_largest_readings_times_the_largest_factors_are_figures(lab, compute):
+    """What `check` lets pass never leaves the numbers that a figure can hold."""
+    files = lab.plant(lab.AMOUNT)
+    files["factors/own.csv"] = "factor_id,activity,gas,value,unit,per_unit,citation\nf,x,CO2,1000000,kg,kWh,a test\n"
+    files["sources/s.yaml"]["sources"][0] |= {"scope": 1, "category": "process", "factor": {"id": "own/f"}}
+    rows = compute(files, [lab.said("bad", n / 60, "999999999999999") for n in range(100)], "--interval", "1d").rows
+    assert [float(row["co2_kg"]) for row in rows if row["source"] == "bad"] == [99999999999999900 * 1e6]

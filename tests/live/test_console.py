@@ -23,6 +23,8 @@ pytestmark = pytest.mark.live
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or os.environ.get("CHROMIUM", "")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync"]
+HOSTILE = '{"t": "<img src=x onerror=alert(2)>", "kw": 1}'
+"""A payload that cannot be read, and must be shown as text."""
 PLANT = {
     "plant.yaml": """
 organisation: "Works <img src=x onerror=alert(1)>"
@@ -67,7 +69,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         now = datetime.now(UTC).replace(microsecond=0)
         for minutes in range(120, -1, -15):
             publish(found, now - timedelta(minutes=minutes), kw=100, kwh=1000 - minutes)
-        httpx.post(f"{found}/api/v1/messages/works/main", content=b'{"t": "yesterday", "kw": 1}').raise_for_status()
+        httpx.post(f"{found}/api/v1/messages/works/main", content=HOSTILE.encode()).raise_for_status()
         yield found
     finally:
         running.terminate()
@@ -141,7 +143,7 @@ def test_feeds_show_outcomes_quarantine_and_try(address: str, page: Any):
     page.locator("tr", has_text="works/main").click()
     expect(page.get_by_text("main: quarantine")).to_be_visible()
     page.get_by_text("no_time").first.click()
-    expect(page.get_by_text('{"t": "yesterday", "kw": 1}').first).to_be_visible()
+    expect(page.get_by_text(HOSTILE).first).to_be_visible()
     page.get_by_role("button", name="Try a payload").click()
     page.get_by_label("Topic").fill("works/main")
     page.get_by_label("Payload").fill('{"t": "2026-01-01T00:00:00Z", "kw": 42.5}')

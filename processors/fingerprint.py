@@ -90,7 +90,7 @@ class Fingerprints:
         return parts
 
     def _contracts(self, source: Source, site: Site) -> Any:
-        """Contracts couple the purchases of a site: each reads the activity of all, and what others cover, but not their price."""
+        """Contracts couple the purchases of a site: each reads the activity of all and what others cover, not their price."""
         agreed = contracts_of(self.plant, source)
         if not agreed:
             return None

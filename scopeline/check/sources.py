@@ -132,6 +132,9 @@ def _sites_and_levels(c: Context, item: Item, source: Source, found: Expression)
         kinds = [one.kind for one in c.meters.find(meter)]
         if "level" in kinds:
             levels.append(meter)
+        if source.scope == 2 and any(one.channel and one.channel.decrease == "net" for one in c.meters.find(meter)):
+            remedy = "measure gross import: a counter of import alone, or a rate with direction: import"
+            c.warning(item, "measured_by", f"{meter} counts both ways, so that export is netted from what was bought", remedy)
         for one in c.meters.find(meter):
             if one.kind is None:
                 remedy = f"add it to channels: of feed {one.giver.feed} with unit: and kind:"

@@ -7,6 +7,9 @@ from fractions import Fraction as F
 from zoneinfo import ZoneInfo
 
 import pytest
+from typer.testing import CliRunner
+
+from scopeline.cli import app
 
 ORDER = {"certificate": 0, "ppa": 1, "supplier": 2}
 FACTOR = {"wind": F(0), "solar": F(1, 50), "tariff": F(3, 10), "mix": F(7, 10), "grid": F(1, 2)}
@@ -229,3 +232,16 @@ def test_many_contracts_sources_and_negative_intervals(desk, seed):
         for (name, when), value in amounts[site].items():
             parts = [F(row["activity"]) for row in rows if (row["source"], row["interval_start"]) == (name, stamp(when))]
             assert abs(sum(parts) - value) < F(1, 10**12)
+
+
+def test_a_two_way_counter_is_warned_of_and_its_export_is_no_purchase(desk):
+    """10, then 5 back, then 3: contracts cover 40 % of what was bought; the negative interval stays and `check` says so."""
+    bought = source(desk, "works", "main", kind="counter", decrease="net")
+    for hour, total in enumerate((0, 10, 5, 8)):
+        desk.says("works/main", f"2026-03-02T1{hour}:00:00Z", total)
+    rows = desk.compute(plant(("works", "UTC"), base="1h"), [bought], own=OWN, contracts=[deal("a", "ppa", {"share": "40%"})])
+    parts = sorted((row["interval_start"][11:13], row["component"], row["activity"]) for row in market(rows))
+    assert parts == [("10", "a", "4"), ("10", "grid_average", "6"), ("11", "grid_average", "-5"),
+                     ("12", "a", "1.2"), ("12", "grid_average", "1.8")]  # fmt: skip
+    said = CliRunner().invoke(app, ["check", "--plant", str(desk.folder / "plant")])
+    assert "counts both ways" in said.output and "gross import" in said.output

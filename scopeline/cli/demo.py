@@ -1,6 +1,7 @@
 """`scopeline demo`: an example plant with recorded telemetry, live in under a minute."""
 
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -24,16 +25,20 @@ Scopeline demo
   plant      {folder}   edit a file: it is picked up at once
 
 What to expect
-  Gwangyang  a steel works' electricity, really recorded in 2018, moved to today: one message each quarter-hour
-  Sheffield  a simulated mill: electricity priced by Great Britain's recorded hourly intensity, gas, diesel, refrigerant,
-             waste, freight; so that all three scopes live. Simulated topics start with demo/simulated
-  The last {history:.0f} hours arrive in the first seconds; what they give says `restated`, because it came late.{motion}
+  Gwangyang  a steel works' electricity, really recorded in 2018, moved to
+             today: one message each quarter-hour
+  Sheffield  a simulated mill: electricity priced by Great Britain's recorded
+             hourly intensity, gas, diesel, refrigerant, waste, freight; so that
+             all three scopes live. Simulated topics start with demo/simulated
+  The last {history:.0f} hours arrive in the first seconds; what they give says
+  `restated`, because it came late.{motion}
   Then everything comes as it happens: the mill's main meter every 5 seconds.
 
 In another terminal
-  {scopeline} doctor --plant {folder}
-  {scopeline} trace --plant {folder} --source boiler-house --at {at}
-  {scopeline} export --plant {folder} --from {day} --to {tomorrow} --interval 1h --out today.xlsx
+  cd {folder}
+  {scopeline} doctor
+  {scopeline} trace --source boiler-house --at {at}
+  {scopeline} export --from {day} --to {tomorrow} --interval 1h --out ../today.xlsx
 
 Ctrl-C stops it.
 """
@@ -131,7 +136,8 @@ def _play(player: Player, service: Service, stop: threading.Event) -> None:
         reached = f"{progress.phase}, up to {progress.sent_to:%Y-%m-%d %H:%M:%S} UTC"
         text = f"{progress.acknowledged:,} messages acknowledged; {reached}"
         if sys.stdout.isatty():
-            typer.echo(f"\r{text:<100}", nl=False)
+            width = shutil.get_terminal_size().columns - 1  # the whole line, and no more: it is written over
+            typer.echo(f"\r{text[:width]:<{width}}", nl=False)
         elif progress.phase != shown:
             typer.echo(text)
         shown = progress.phase

@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 import orjson
 import typer
 
+from schemas.numeric import number_text
 from scopeline.query import QueryError, common_zone
 from scopeline.remote import Door, Failed, connect
 from scopeline.trace_text import inert
@@ -140,22 +141,26 @@ def zones(asked: Door) -> dict[str, str]:
     return {"": common_zone(found.values())} | found
 
 
+def _written(cell: Any) -> str:
+    return number_text(cell) if isinstance(cell, float) else inert(cell)
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """A table on a terminal, where short cells wrap only if they must; when piped, plain lines with tabs."""
     if not sys.stdout.isatty():
         for row in [columns, *rows]:
-            typer.echo("\t".join(inert(cell) for cell in row))
+            typer.echo("\t".join(_written(cell) for cell in row))
         return
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console, made = Console(), Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    widths = [max(len(inert(cell)) for cell in (column, *cells)) for column, *cells in zip(columns, *rows, strict=True)]
+    widths = [max(len(_written(cell)) for cell in (column, *cells)) for column, *cells in zip(columns, *rows, strict=True)]
     fits = sum(min(width, _NARROW) + 2 for width in widths) <= console.width + 2
     for column, width, *cells in zip(columns, widths, *rows, strict=True):
         number = all(isinstance(cell, int | float) for cell in cells)
         made.add_column(column, overflow="fold", no_wrap=fits and width <= _NARROW, justify="right" if number else "left")
     for row in rows:
-        made.add_row(*(Text(inert(cell)) for cell in row))
+        made.add_row(*(Text(_written(cell)) for cell in row))
     console.print(made)

@@ -104,7 +104,7 @@ def rounded(value: D) -> D:
 def live(messages: list[dict[str, Any]], start: datetime) -> D | None:
     """kg a kWh at an instant, by the newest value that is not older than max_age."""
     said = [json.loads(m["payload"]) for m in messages if m["topic"] == "grid"]
-    known = {datetime.fromisoformat(one["t"]): D(one["v"]) / 1000 for one in said}
+    known = {datetime.fromisoformat(one["t"]): rounded(D(one["v"]) / 1000) for one in said}  # a quantity like any other
     held = [at for at in known if at <= start < at + MAX_AGE]
     return known[max(held)] if held else None
 

@@ -76,7 +76,8 @@ def uninterrupted(readings: list[tuple[F, int, F | None]], channel: dict) -> lis
         if 0 < i < len(readings) - 1:
             (t0, a, _), (t2, c, _) = readings[i - 1], readings[i + 1]
             stated = r is None
-            spike = fast(v - a, t - t0) and fast(c - v, t2 - t) and not fast(c - a, t2 - t0)
+            agree = not fast(c - a, t2 - t0) and (net or c - a >= -jitter)
+            spike = fast(v - a, t - t0) and fast(c - v, t2 - t) and agree
             glitch = not net and v < a <= c
             if not stated and (spike or glitch):
                 continue

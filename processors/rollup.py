@@ -163,6 +163,7 @@ def _shown(table: pl.DataFrame, group: list[str]) -> pl.DataFrame:
         estimated_share=pl.when("heard").then(estimated.clip(0, 1)),
         unpriced_share=pl.when("heard").then(pl.when(one & (unpriced > 0)).then(unpriced).otherwise(by_rows)),
         uncertainty_pct=pl.lit(None, dtype=pl.Float64),
+        factor_age_years=pl.col("factor_age_years").cast(OUTPUT["factor_age_years"]),
         interval_start=pl.when(~pl.col("mixed")).then("start"),
         interval_end=pl.when(~pl.col("mixed")).then("end"),
         status=status(

@@ -215,7 +215,7 @@ OUTPUT: Columns = {
     "status": pl.String,
     "factor_id": pl.String,
     "factor_version": pl.String,
-    "factor_age_years": pl.Int32,
+    "factor_age_years": pl.Float64,
     "instrument": pl.String,
     "gwp": pl.String,
     "config": pl.String,

@@ -6,6 +6,7 @@ import json
 import stat
 from pathlib import Path
 
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
@@ -39,6 +40,19 @@ def test_running_or_not_the_file_is_the_same_to_the_byte(plant_dir, host, runnin
         assert meta.pop("file") == file.name and meta.pop("generated_at")
         assert meta["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     assert metas[0] == metas[1]
+
+
+@pytest.mark.parametrize("interval", ["base", "1h"])
+def test_parquet_has_the_types_of_the_contract(plant_dir, tmp_path, interval):
+    """Times UTC microseconds, scope a small integer, numbers Float64, the rest text."""
+    out = tmp_path / "a.parquet"
+    assert export(plant_dir, out, "--interval", interval).exit_code == 0
+    found = pl.read_parquet(out).schema
+    numbers = {name for name in found if name.endswith(("_kg", "_pct", "_share", "_years")) or name in ("activity", "coverage")}
+    assert len(numbers) == 17
+    for name, dtype in found.items():
+        want = pl.Datetime("us", "UTC") if name.startswith("interval_") else pl.Float64 if name in numbers else pl.String
+        assert dtype == (pl.Int8 if name == "scope" else want), name
 
 
 def test_the_meta_file_says_what_an_auditor_asks(plant_dir, tmp_path):
@@ -131,7 +145,7 @@ def both(plant_dir, host, *arguments):
 
 def test_readings(plant_dir, host, running):
     one, other = both(plant_dir, host, "readings", "duisburg/main:power", *MARCH)
-    assert one == other and one.splitlines()[1].startswith("2026-03-29 01:00:00 CET\t10.0\tkW\trate\tgood")
+    assert one == other and one.splitlines()[1].startswith("2026-03-29 01:00:00 CET\t10\tkW\trate\tgood")
     assert len(one.splitlines()) == 146
 
 

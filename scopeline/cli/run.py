@@ -109,6 +109,8 @@ def _serve(runtime: "Runtime", port: int | None, console: bool, begun: float) ->
     server = uvicorn.Server(
         uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=SHUTDOWN, server_header=False, lifespan="on")
     )
+    for asked in (signal.SIGINT, signal.SIGTERM):  # also before the server listens to signals itself
+        signal.signal(asked, lambda *_: setattr(server, "should_exit", True))
     shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
     address = f"http://{shown}:{port}"
 

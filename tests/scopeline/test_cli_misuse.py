@@ -143,6 +143,12 @@ def test_the_system_s_refusal_is_one_line(monkeypatch, capsys):
     assert left.value.code == 1 and capsys.readouterr().err.startswith("/full/file: No space left on device. ")
 
 
+def test_commands_of_the_cluster_say_what_they_are():
+    done = CliRunner().invoke(app, ["grafana", "push"], terminal_width=200)
+    assert done.exit_code == 2 and "belongs to the cluster profile" in done.stderr
+    assert "No such command" in CliRunner().invoke(app, ["nonsense"]).stderr
+
+
 def test_help_names_groups_and_knows_short_options():
     said = CliRunner().invoke(app, ["-h"], terminal_width=200).stdout
     assert {"quarantine", "token", "factors"} <= {line.replace("│", "").split()[0] for line in said.splitlines() if "│" in line}

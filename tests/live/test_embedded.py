@@ -140,9 +140,15 @@ class Publisher:
         self.sent.append((device, number))
 
     def drain(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
+        """Wait until everything is acknowledged; reconnects when nothing was for a while, as MQTT redelivers only then."""
+        until, left, progress = time.monotonic() + seconds, len(self._waiting), time.monotonic()
         while self._waiting and time.monotonic() < until:
             time.sleep(0.05)
+            if len(self._waiting) < left:
+                left, progress = len(self._waiting), time.monotonic()
+            elif time.monotonic() > progress + 20:
+                progress = time.monotonic()
+                self._client.reconnect()
         assert not self._waiting, f"{len(self._waiting)} messages are not acknowledged after {seconds} s"
 
     def close(self) -> None:
@@ -177,7 +183,7 @@ def test_kill_in_loops_loses_nothing_and_counts_once(instance: Instance) -> None
         instance.start()
     sending.join(120)
     stop.set()
-    publisher.drain(60)
+    publisher.drain(120)
     publisher.close()
     assert publisher.acknowledged == set(publisher.sent)
     code, seconds = instance.stop()

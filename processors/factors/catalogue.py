@@ -245,7 +245,7 @@ class Catalogue:
 
     def _no_version(self, of_set: str, version: str) -> str:
         known = ", ".join(self.versions(of_set)) or "none: there is no such set"
-        return f"factor_sets: {of_set} has no version {version} (there is {known}): correct the pin in plant.yaml"
+        return f"{of_set} has no version {version} (there is {known}): correct the pin in plant.yaml"
 
     def _newest(self, of_set: str | None) -> list[Factor]:
         found: dict[str, Factor] = {}

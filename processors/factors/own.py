@@ -33,7 +33,7 @@ def resolve_own(name: str, own: Iterable[OwnFactor], gases: dict[str, str]) -> R
     try:
         spans = tuple(Span(*days, own_factor(group, gases)) for days, group in groups.items())
     except UnitProblem as problem:
-        return Resolution(problem=f"{name}: {problem}")
+        return Resolution(problem=f"in {name}, {problem}")
     spans = tuple(sorted(spans, key=lambda span: span.start or date.min))
     for before, after in pairwise(spans):
         if before.end is None or after.start is None or after.start <= before.end:

@@ -1,5 +1,6 @@
 """Checks of plant.yaml: sites, zones, base interval, grid regions, pins, connections."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -183,13 +184,13 @@ def resolve(c: Context, item: tuple[str, int], path: Keys, rule: dict, region: s
 
 
 def split(text: str) -> tuple[str, str]:
-    """A problem's text as message and remedy, parted at its first colon.
+    """A problem's text as message and remedy, parted at its first colon outside braces (a rule is shown as it is written).
 
-    >>> split("there is no set x: choose y")
-    ('there is no set x', 'choose y')
+    >>> split("no factor matches {set: x, item: Electricity: UK}: choose y")
+    ('no factor matches {set: x, item: Electricity: UK}', 'choose y')
     """
-    message, _, remedy = text.partition(": ")
-    return message, remedy or "correct the rule"
+    found = re.match(r"((?:\{[^{}]*\}|[^{}])*?): (.*)", text, re.DOTALL)
+    return (found[1], found[2]) if found else (text, "correct the rule")
 
 
 def _connections(c: Context) -> None:

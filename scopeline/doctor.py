@@ -84,7 +84,7 @@ def _feeds(service: Service) -> Iterator[Finding]:
     for row in service.feeds():
         if row["feed"] is None:
             several = "messages match" if row["unmatched"] > 1 else "message matches"
-            what = f"{row['unmatched']} {several} no feed; the last came on {row['last_topic']!r}"
+            what = f"{row['unmatched']:,} {several} no feed; the last came on {row['last_topic']!r}"
             yield Finding(
                 "warning", "feed", what, "Add a feed for the topic (`scopeline try --topic ... --payload ...`), or skip it."
             )

@@ -214,10 +214,16 @@ def test_a_payload_of_64_megabytes_and_a_gzip_bomb_are_refused_in_little_memory(
     assert int(grown) < 400
 
 
-ZIPPED = [b"\x1f\x8b", gzip.compress(b'{"v": 1}')[:-4], b'{"v": 1}', gzip.compress(b""), b"\x1f\x8b\x08" + bytes(99)]
+ZIPPED = {
+    "cut head": b"\x1f\x8b",
+    "cut end": gzip.compress(b'{"v": 1}')[:-4],
+    "not zipped": b'{"v": 1}',
+    "empty": gzip.compress(b""),
+    "zeros": b"\x1f\x8b\x08" + bytes(99),
+}
 
 
-@pytest.mark.parametrize("payload", ZIPPED)
+@pytest.mark.parametrize("payload", ZIPPED.values(), ids=list(ZIPPED))
 def test_broken_gzip_is_quarantined(lab, harmless, payload):
     files = lab.plant(lab.COUNTER)
     zipped = {**files["feeds/f.yaml"]["feeds"][0], "feed": "zipped", "topic": "z/{device}", "meter": "w/{device}"}

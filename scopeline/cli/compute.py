@@ -65,7 +65,8 @@ def command(
     if found is None or errors:
         fail("\n".join(str(problem) for problem in errors), 1)
     try:
-        form = file_format(format, writable(out).name)
+        out = writable(out)
+        form = file_format(format, out.name)
         read = offline.load(messages, found, catalogue())
         span = read.span()
         begin, end = (rfc3339(at) for at in span or (_NOTHING, _NOTHING + timedelta(hours=1)))

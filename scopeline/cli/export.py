@@ -74,7 +74,8 @@ def command(
     ```
     """
     try:
-        form = file_format(format, writable(out).name)
+        out = writable(out)
+        form = file_format(format, out.name)
     except QueryError as error:
         fail(as_options(str(error)), 2)
     with door(plant) as asked, _progress() as progress:

@@ -57,12 +57,14 @@ def existing(plant: Path) -> Path:
 
 
 def writable(out: Path) -> Path:
-    """A file to write; misuse where its folder is missing or it is a folder itself."""
+    """A file to write (it appears whole, in place of what was there); misuse where that cannot be."""
     if out.is_dir():
         fail(f"--out {out}: is a folder. Name a file in it.", 2)
+    if out.exists() and not out.is_file():
+        fail(f"--out {out}: is a device or a pipe. Name a file.", 2)
     if not out.parent.is_dir():
         fail(f"--out {out}: there is no folder {out.parent}. Make it first, or name another file.", 2)
-    return out
+    return out.resolve() if out.is_symlink() else out
 
 
 def myself() -> str:

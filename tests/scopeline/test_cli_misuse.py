@@ -16,6 +16,7 @@ MISUSE = [
     # arguments, what standard error must hold
     (("export", *MARCH, "--out", "x.pdf"), ".csv, .parquet, .xlsx, .json"),
     (("export", *MARCH, "--out", "."), "is a folder"),
+    (("export", *MARCH, "--out", "/dev/null", "--format", "csv"), "is a device or a pipe"),
     (("export", *MARCH, "--out", "nowhere/x.csv"), "there is no folder nowhere"),
     (("export", "--from", "2026-13", "--to", "2027", "--out", "x.csv"), "--from '2026-13' is no time"),
     (("export", "--from", "2026-04", "--to", "2026-03", "--out", "x.csv"), "--from 2026-04 is not before --to 2026-03"),

@@ -204,7 +204,11 @@ def test_kill_in_loops_loses_nothing_and_counts_once(instance: Instance) -> None
 def test_start_and_stop(instance: Instance) -> None:
     instance.start()
     instance.answered()
-    note = json.loads((instance.folder / ".scopeline/instance.json").read_text())
+    place = instance.folder / ".scopeline/instance.json"
+    until = time.monotonic() + 20
+    while not place.exists() and time.monotonic() < until:  # it is written once the API answers
+        time.sleep(0.02)
+    note = json.loads(place.read_text())
     assert note["address"] == f"http://127.0.0.1:{instance.console}"
     second = subprocess.run(
         [sys.executable, "-c", "from scopeline.cli import main; main()", "run", "--plant", str(instance.folder), "--port", "0"],
@@ -215,7 +219,7 @@ def test_start_and_stop(instance: Instance) -> None:
     assert second.returncode == 1 and "already runs on this plant folder" in second.stderr
     code, seconds = instance.stop(signal.SIGINT)
     assert code == 0 and seconds < 10, instance.said()
-    assert not (instance.folder / ".scopeline/instance.json").exists()
+    assert not place.exists()
     assert "Stopped." in instance.said()
 
 

@@ -99,7 +99,7 @@ def channel_spec(number: int, feed: Feed, one: Channel, native: str, found: Fiel
         time_format = stated or (found.stamp_format if found else "iso8601")
     elif rule is None and found is not None:
         time_format = found.stamp_format
-    periodic = one.period is not None and not isinstance(one.period, PeriodRule)
+    length = None if isinstance(one.period, PeriodRule) else one.period
     quality = one.quality or feed.quality
     return Spec(
         feed=number,
@@ -112,7 +112,7 @@ def channel_spec(number: int, feed: Feed, one: Channel, native: str, found: Fiel
         time_format=time_format if explicit or own or found is not None else None,
         zone=rule.timezone if isinstance(rule, TimeRule) else None,
         stamped=explicit,
-        period_us=one.period // timestamps.MICROSECOND if periodic else None,  # type: ignore[operator]
+        period_us=None if length is None else length // timestamps.MICROSECOND,
         periods=isinstance(one.period, PeriodRule),
         event=one.event is not None,
         good=quality.good if quality else None,

@@ -14,7 +14,6 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from amqtt.adapters import ReaderAdapter, WriterAdapter
@@ -258,14 +257,6 @@ class EmbeddedBroker:
         """Let subscribers see a message that came another way (HTTP, import)."""
         if self._ready.is_set() and not self._error and not self._loop.is_closed():
             asyncio.run_coroutine_threadsafe(self._broker.forward(None, topic, payload), self._loop)
-
-
-def password_of(file: Path) -> str:
-    """The password in a secrets file: its first line."""
-    try:
-        return file.read_text(encoding="utf-8").splitlines()[0].strip()
-    except (OSError, IndexError):
-        raise BrokerStart(f"password_file {file} cannot be read. Write the password into its first line.") from None
 
 
 def _loopback(host: str) -> bool:

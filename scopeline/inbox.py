@@ -90,11 +90,6 @@ class Inbox:
         with self._changed:
             return [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
 
-    def put_back(self, deliveries: Sequence[Delivery]) -> None:
-        """Undo a take whose commit failed."""
-        with self._changed:
-            self._queue.extendleft(reversed(deliveries))
-
     def release(self, deliveries: Sequence[Delivery]) -> None:
         """Committed (or given up): their space is free again."""
         with self._changed:

@@ -163,14 +163,3 @@ def strip(zone: str, rows: Sequence[str], cells: Sequence[tuple[datetime, str, s
 
 
 _HOUR = "hour: '2-digit', minute: '2-digit'"
-
-
-def line(unit: str, zone: str, points: Points) -> dict:
-    """One thin line without legend: readings of a meter."""
-    options = _base(unit, zone, days=False)
-    options.pop("legend")
-    options["grid"]["top"] = 28
-    options["series"] = [
-        {"type": "line", "showSymbol": False, "lineStyle": {"width": 1.5}, "color": PALETTE[0], "data": _points(points)}
-    ]
-    return options

@@ -173,10 +173,6 @@ class Log:
         """Note a small fact (JSON)."""
         self.write.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", [key, json.dumps(value, sort_keys=True)])
 
-    def checkpoint(self) -> None:
-        """Fold the write-ahead log into the file."""
-        self.write.execute("CHECKPOINT")
-
 
 _REMEDY = "Move it away (then a new one is made) or restore it from a backup."
 

@@ -1,6 +1,5 @@
 """How the feeds are: last message, rate, silence, outcomes, quarantine; one in full; and what a payload would give."""
 
-import base64
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -112,8 +111,3 @@ def try_(host: Host, topic: str, payload: bytes, feed: str | None, received_at: 
         "rejects": rejects.drop("message").to_dicts(),
         "outcomes": decoded.outcomes.drop("message").to_dicts(),
     }
-
-
-def payload_bytes(given: dict[str, str]) -> bytes:
-    """The inverse of payload_text."""
-    return given["payload"].encode() if "payload" in given else base64.b64decode(given["payload_base64"])

@@ -161,9 +161,6 @@ def test_figures_show_table_chart_trace_and_download(address: str, page: Any):
     page.locator("tbody tr", has_text="location").first.click()  # an hour leads to its base figures
     expect(page.get_by_label("Only")).to_have_value("site=works,scope=2")
     expect(page.locator("tr", has_text="electricity").first).to_be_visible()
-    page.get_by_label("Interval").click()
-    page.get_by_role("option", name="Base").click()
-    page.get_by_role("button", name="Show").click()
     row = page.locator("tr", has_text="electricity").first
     expect(row).to_contain_text("purchased_electricity")
     row.click()

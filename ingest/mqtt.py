@@ -16,7 +16,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from ingest.bridge import Receipt, Receipts
-from schemas.plant import Broker
+from schemas.connections import Broker
 
 log = logging.getLogger(__name__)
 _WEEK = 7 * 24 * 3600

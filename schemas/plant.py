@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from schemas.connections import Archive, Broker, Grafana, InfluxDB, Kafka
 from schemas.feed import Feed
 from schemas.scalars import LIST, MAP, TEXT, Day, Duration, Id, Model, Name, Percent, Text, Whole, forms
 from schemas.source import FactorRule, MeterRow, Source, VirtualMeter
@@ -75,42 +76,6 @@ class GridRegion(Model):
     residual_mix: Text | None = Field(default=None, description="a factor id, like own/de-residual")
 
 
-class Tls(Model):
-    """Certificates of a broker connection, as paths of PEM files."""
-
-    ca_file: Text | None = Field(default=None, description="certificate authorities to trust")
-    cert_file: Text | None = Field(default=None, description="client certificate")
-    key_file: Text | None = Field(default=None, description="key of the client certificate")
-
-
-class Broker(Model):
-    """An MQTT broker; the password stands in a file or in the environment, never here."""
-
-    host: Text = Field(description="name or address")
-    port: Whole = Field(default=1883, ge=1, le=65535, description="8883 is usual with TLS")
-    username: Text | None = Field(default=None, description="name to sign in with")
-    password_file: Text | None = Field(default=None, description="file whose first line is the password")
-    tls: Tls | None = Field(default=None, description="certificates; without: no TLS")
-    transport: Literal["tcp", "websockets"] = Field(default="tcp", description="plain TCP, or WebSockets")
-    version: Literal["3.1.1", "5"] = Field(default="3.1.1", description="MQTT version")
-    client_id: Text | None = Field(default=None, description="id of the session; default: made from the plant folder")
-
-
-class Kafka(Model):
-    """The log of the cluster profile."""
-
-    bootstrap_servers: tuple[Text, ...] = Field(min_length=1, description="like localhost:9092")
-
-
-class InfluxDB(Model):
-    """The store of the cluster profile."""
-
-    url: Text = Field(description="like http://localhost:8086")
-    org: Text = Field(description="organisation")
-    bucket: Text = Field(description="bucket of the figures")
-    token_file: Text | None = Field(default=None, description="file whose first line is the token")
-
-
 class Console(Model):
     """Where the console listens."""
 
@@ -141,6 +106,8 @@ class PlantFile(Model):
     brokers: dict[Id, Broker] = Field(default={}, description="none: the embedded broker")
     kafka: Kafka | None = Field(default=None, description="log of the cluster profile")
     influxdb: InfluxDB | None = Field(default=None, description="store of the cluster profile")
+    archive: Archive | None = Field(default=None, description="where the cluster profile keeps raw messages for good")
+    grafana: Grafana | None = Field(default=None, description="where `grafana push` puts the dashboards")
     console: Console = Field(default=Console(), description="where the console listens")
     retention: Retention = Field(default=Retention(), description="how long raw messages stay in the log file")
 

@@ -7,7 +7,8 @@ from typing import Any
 from ingest.feeds import filters
 from ingest.mqtt import Received, Subscriber, client_id
 from ingest.topics import subscription
-from schemas.plant import Broker, Plant
+from schemas.connections import Broker
+from schemas.plant import Plant
 from scopeline.broker import BrokerStart
 from scopeline.inbox import Delivery, Inbox
 from scopeline.plant import secret

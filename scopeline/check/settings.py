@@ -196,7 +196,7 @@ def split(text: str) -> tuple[str, str]:
 def _connections(c: Context) -> None:
     settings = c.plant.settings
     if settings.profile == "cluster":
-        for key in ("kafka", "influxdb", "brokers"):
+        for key in ("kafka", "influxdb", "brokers", "archive"):
             if not getattr(settings, key):
                 c.error(ITEM, key, f"the cluster profile needs {key}", f"add {key}: to plant.yaml, or write profile: embedded")
     if settings.influxdb and urlsplit(settings.influxdb.url).password:

@@ -1,4 +1,4 @@
-"""Connections of plant.yaml: brokers, log, store, archive, dashboards. Secrets stand in files or in the environment, never here."""
+"""Connections of plant.yaml: brokers, log, store, archive, dashboards. Secrets stand in files or the environment, never here."""
 
 from datetime import timedelta
 from typing import Literal

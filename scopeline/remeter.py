@@ -3,7 +3,7 @@
 Works inside the worker's transaction on what it shows, and writes only the rows that differ.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -15,6 +15,9 @@ from schemas.frames import AMOUNTS, EVENTS, READINGS, empty, shaped
 from scopeline import windows
 from scopeline.log import Log, Working
 from scopeline.peaks import Peaks
+
+Needs = Callable[[pl.DataFrame], None]
+"""Told (meter, at) before readings of a meter from `at` on are used: raises where the file may lack some of them."""
 
 AMOUNT_KEY = ["meter", "interval_start"]
 _NEAR = timedelta(minutes=5)
@@ -30,8 +33,8 @@ class Meter(Protocol):
 class Remeter:
     """Remembers how far back each meter's neighbours lie, and the peaks of jittering counters; forgets nothing that matters."""
 
-    def __init__(self, log: Log, meter: Meter) -> None:
-        self._log, self._meter = log, meter
+    def __init__(self, log: Log, meter: Meter, needs: Needs | None = None) -> None:
+        self._log, self._meter, self._needs = log, meter, needs
         self._reach: dict[str, timedelta] = {}
         self._peaks = Peaks()
         self._jitter: dict[tuple[Any, ...], int] = {}
@@ -75,6 +78,8 @@ class Remeter:
             spans = spans.with_columns(reach=pl.Series(reach, dtype=pl.Duration("us")))
             wide = pl.col("reach") + 2 * pl.col("stretch")
             spans = spans.with_columns(loaded_from=pl.col("start") - wide, loaded_to=pl.col("end") + wide)
+            if self._needs:
+                self._needs(spans.select("meter", at="loaded_from"))
             rows = self._load(store, spans)
             kept = collapse.collapse(rows, store.payloads)
             instants = kept.select(pl.col("meter").cast(pl.String), at="observed_at").unique()

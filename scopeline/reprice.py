@@ -16,6 +16,7 @@ from processors import collapse
 from schemas.frames import FIGURE_KEY, FIGURES, READINGS, TIME, empty, shaped
 from scopeline import windows
 from scopeline.log import Log, Working
+from scopeline.remeter import Needs
 
 HOUR_US = 3_600_000_000
 _ROWS = 15_000
@@ -50,8 +51,8 @@ class Dependents:
 class Reprice:
     """Computes FIGURES of sources in windows and writes the difference."""
 
-    def __init__(self, log: Log, price: Price) -> None:
-        self._log, self._price = log, price
+    def __init__(self, log: Log, price: Price, needs: Needs | None = None) -> None:
+        self._log, self._price, self._needs = log, price, needs
 
     def __call__(
         self, wanted: pl.DataFrame, configuration: Any, dependents: Dependents, first: pl.DataFrame, compare: bool
@@ -78,6 +79,10 @@ class Reprice:
     ) -> pl.DataFrame:
         store = Working(self._log)
         meters = dependents.meters_of(part.sources)
+        if self._needs:
+            self._needs(
+                pl.DataFrame({"meter": meters}, schema={"meter": pl.String}).with_columns(at=pl.lit(part.start, dtype=TIME))
+            )
         amounts = store.amounts(meters, part.start, part.end)
         since = part.start - timedelta(microseconds=configuration.plan.max_age_us)
         references = [name for name in meters if name.startswith("ref/")]

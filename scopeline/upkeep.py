@@ -15,7 +15,7 @@ from schemas.plant import Plant
 from scopeline import arrivals, windows
 from scopeline.log import Log, Working
 from scopeline.log.tables import CLOCKS, METERS
-from scopeline.remeter import Remeter
+from scopeline.remeter import Needs, Remeter
 from scopeline.reprice import SOURCE_WINDOW, Dependents, Reprice, intervals_of, longest, sources_fingerprints
 
 AT_ONCE = 150_000
@@ -46,10 +46,10 @@ class State:
 class Upkeep:
     """All methods but `__init__` and `load` run inside `log.transaction()`; the worker puts `state` back after a rollback."""
 
-    def __init__(self, log: Log, steps: Steps) -> None:
+    def __init__(self, log: Log, steps: Steps, needs: Needs | None = None) -> None:
         self.log, self.steps = log, steps
         self.store = Working(log)
-        self._remeter, self._reprice = Remeter(log, steps.meter), Reprice(log, steps.figures)
+        self._remeter, self._reprice = Remeter(log, steps.meter, needs), Reprice(log, steps.figures, needs)
         self._stored_for: Any = None  # the configuration whose sources are those of the file
         self.state: State
 

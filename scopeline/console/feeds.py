@@ -5,7 +5,7 @@ from typing import Any
 
 from nicegui import run, ui
 
-from scopeline.console.frame import card, frame, shown
+from scopeline.console.frame import card, dialogue, frame, shown
 from scopeline.console.live import age
 from scopeline.query import local
 from scopeline.service import Service
@@ -16,11 +16,11 @@ _READING_COLUMNS = ("meter", "observed_at", "value", "unit", "kind", "quality", 
 def page(service: Service) -> None:
     """Build the page; the table follows the log every two seconds."""
     zone = service.plant.settings.sites[0].timezone
-    with frame(service, "/feeds"):
+    with frame(service, "/feeds") as stage:
         with ui.row().classes("items-center w-full"):
             ui.label("Feeds").style("font-size: 18px; font-weight: 650")
             ui.space()
-            ui.button("Try a payload", on_click=lambda: _try(service, "", "", zone)).props("no-caps outline color=teal-9")
+            ui.button("Try a payload", on_click=lambda: _try(service, stage, "", "", zone)).props("no-caps outline color=teal-9")
         table = (
             ui.table(
                 columns=[
@@ -55,7 +55,7 @@ def page(service: Service) -> None:
             if found is not None:
                 detail.clear()
                 with detail:
-                    _show(service, feed, found, zone)
+                    _show(service, stage, feed, found, zone)
 
         async def refresh() -> None:
             feeds = await run.io_bound(service.feeds)
@@ -98,7 +98,9 @@ def _detail(service: Service, feed: str) -> tuple[dict[str, Any] | None, list[di
     return found, service.quarantine(feed=named, limit=50).to_dicts() if named else []
 
 
-def _show(service: Service, feed: str, found: tuple[dict[str, Any] | None, list[dict[str, Any]]], zone: str) -> None:
+def _show(
+    service: Service, stage: ui.element, feed: str, found: tuple[dict[str, Any] | None, list[dict[str, Any]]], zone: str
+) -> None:
     last, quarantined = found
     if last is None:
         with card():
@@ -109,7 +111,7 @@ def _show(service: Service, feed: str, found: tuple[dict[str, Any] | None, list[
             ui.label(last.get("last_topic") or "no message yet").style("font-weight: 600; overflow-wrap: anywhere")
             topic, payload = last.get("last_topic") or "", _stated(last.get("last_payload"))
             ui.label(_clipped(payload)).classes("scope-mono")
-            ui.button("Try it", on_click=lambda: _try(service, topic, payload, zone)).props("flat no-caps dense color=teal-9")
+            ui.button("Try it", on_click=lambda: _try(service, stage, topic, payload, zone)).props("flat no-caps dense color=teal-9")
         with card("Its readings, as stated"):
             _readings(last.get("readings") or [], zone)
     with card(f"{feed}: quarantine"):
@@ -117,7 +119,7 @@ def _show(service: Service, feed: str, found: tuple[dict[str, Any] | None, list[
             ui.label("Nothing is quarantined.").classes("scope-soft")
             return
         if may_operate():
-            ui.button("Try all again", on_click=lambda: _redrive(service, feed)).props("flat no-caps dense color=teal-9")
+            ui.button("Try all again", on_click=lambda: _redrive(service, stage, feed)).props("flat no-caps dense color=teal-9")
         for row in quarantined:
             title = f"{local(row['received_at'], zone)} · {row['reason']} · {row['topic']}"
             with ui.expansion(title).classes("w-full").props("dense") as expansion:
@@ -137,9 +139,11 @@ def may_operate() -> bool:
     return ui.context.client.request.scope.get("scopeline.role") == "operate"
 
 
-async def _redrive(service: Service, feed: str) -> None:
+async def _redrive(service: Service, stage: ui.element, feed: str) -> None:
     done = await run.io_bound(service.redrive, None, feed)
-    if done is not None:
+    if done is None:
+        return
+    with stage:  # the button may be gone by now
         ui.notify(f"{done['tried']} tried, {done['read']} read, {done['still']} still in quarantine")
 
 
@@ -172,10 +176,9 @@ def _cell(value: Any, zone: str) -> str:
     return local(value, zone) if isinstance(value, datetime) else "" if value is None else str(value)
 
 
-def _try(service: Service, topic: str, payload: str, zone: str) -> None:
+def _try(service: Service, stage: ui.element, topic: str, payload: str, zone: str) -> None:
     """A dialogue that shows what a payload would give; it changes nothing."""
-    with ui.dialog(value=True) as dialog, ui.card().style("width: min(760px, 94vw); max-width: none"):
-        ui.label("Try a payload").style("font-weight: 650")
+    with dialogue(stage, "Try a payload", 760):
         asked = ui.input("Topic", value=topic).classes("w-full")
         body = ui.textarea("Payload", value=payload).props("autogrow input-style='font-family: monospace; font-size: 12.5px'")
         body.classes("w-full")
@@ -192,6 +195,4 @@ def _try(service: Service, topic: str, payload: str, zone: str) -> None:
                     ui.label(f"{reject['reason']}: {reject['detail']}").style("color: #c0392b")
                 _readings((found or {}).get("readings", []), zone)
 
-        with ui.row():
-            ui.button("Try", on_click=go).props("no-caps color=teal-9")
-            ui.button("Close", on_click=dialog.close).props("no-caps flat color=grey-7")
+        ui.button("Try", on_click=go).props("no-caps color=teal-9")

@@ -10,7 +10,7 @@ import polars as pl
 from nicegui import run, ui
 
 from scopeline.console import charts
-from scopeline.console.frame import Chart, card, frame, percent, shown
+from scopeline.console.frame import Chart, card, dialogue, frame, percent, shown
 from scopeline.query import QueryError, figure_query, local, moment, rfc3339
 from scopeline.service import Service
 
@@ -48,7 +48,7 @@ def page(service: Service) -> None:
     today = service.host.now().astimezone(ZoneInfo(zone)).date()
     asked = Asked(str(today - timedelta(days=1)), str(today + timedelta(days=1)), group=["site", "scope"])
     groups = [*_GROUPS, *(f"tag_{tag}" for tag in service.plant.settings.tags)]
-    with frame(service, "/figures"):
+    with frame(service, "/figures") as stage:
         with card(), ui.row().classes("items-end w-full").style("gap: 14px"):
             ui.input("From").bind_value(asked, "start").style("width: 130px").tooltip("2026, 2026-03, 2026-03-29 or an instant")
             ui.input("To (exclusive)").bind_value(asked, "end").style("width: 130px")
@@ -65,7 +65,8 @@ def page(service: Service) -> None:
         note = ui.label().classes("scope-soft")
         with card() as area:
             graph = Chart(300)
-        holder = ui.element("div").classes("w-full")
+        table = ui.table(columns=[], rows=[], row_key="_row", pagination={"rowsPerPage": 25}).props("dense flat")
+        table.classes("w-full cursor-pointer").on("row-click", lambda event: clicked(event.args[1]))
 
         async def ask() -> None:
             try:
@@ -82,17 +83,15 @@ def page(service: Service) -> None:
             shown_basis = "location" if asked.basis == "both" else asked.basis
             options = charts.stacked_bars("kgCO2e", axis, series, days=asked.interval in _DAYS)
             graph.show(f"Emissions, {shown_basis}-based ({axis})", options)
-            holder.clear()
-            with holder:
-                _table(rows.head(_LIMIT), asked, zone).on("row-click", lambda event: clicked(event.args[1]))
+            _fill(table, rows.head(_LIMIT), asked, zone)
 
         async def clicked(row: dict[str, Any]) -> None:
-            """A base figure shows its trace; any other row the base figures that it adds up."""
-            if asked.interval == "base":
-                await _trace(service, row)
+            """A base figure shows its trace; any other row the base figures that it adds up. The form may say something else."""
+            if row["_base"]:
+                await _trace(service, stage, row)
             elif row["_at"]:
                 asked.start, asked.end, asked.interval = row["_at"], row["_end"], "base"
-                asked.where = ",".join(f"{name}={row[name]}" for name in asked.group or [] if row.get(name))
+                asked.where = row["_where"]
                 await ask()
             else:
                 ui.notify("This row adds up sites of several time zones: group by site to see its base figures.")
@@ -153,18 +152,22 @@ _KG = ("co2e_kg", "co2_kg", "ch4_kg", "n2o_kg", "biogenic_co2_kg")
 _LAST = ("coverage", "estimated_share", "unpriced_share", "status", "instrument", "factor_id", "factor_version")
 
 
-def _table(rows: pl.DataFrame, asked: Asked, zone: str) -> ui.table:
+def _fill(table: ui.table, rows: pl.DataFrame, asked: Asked, zone: str) -> None:
+    """Show rows in the table that stays: a click on the row before them finds it still there."""
     tags = [c for c in rows.columns if c.startswith("tag_")]
     hidden = {"interval_start"} if "period" in rows.columns else set()
     wanted = [c for c in (*_FIRST, *tags, *_KG, *_LAST) if c in rows.columns and c not in hidden]
     sides = {c: "right" if rows.schema[c].is_numeric() else "left" for c in wanted}
-    columns: list[dict[str, Any]] = [{"name": c, "label": c, "field": c, "align": sides[c], "sortable": True} for c in wanted]
-    cells = [
-        {"_at": rfc3339(row["interval_start"]), "_end": rfc3339(row["interval_end"]), **_cells(row, wanted, zone)}
-        for row in rows.to_dicts()
-    ]
-    table = ui.table(columns=columns, rows=cells, pagination={"rowsPerPage": 25}).props("dense flat")
-    return table.classes("w-full cursor-pointer")
+    table.columns = [{"name": c, "label": c, "field": c, "align": sides[c], "sortable": True} for c in wanted]
+    table.rows = [_row(number, row, wanted, asked, zone) for number, row in enumerate(rows.iter_rows(named=True))]
+
+
+def _row(number: int, row: dict[str, Any], wanted: list[str], asked: Asked, zone: str) -> dict[str, Any]:
+    """A row of the table: its cells, and (`_...`) what a click on it needs."""
+    cells = _cells(row, wanted, zone)
+    where = ",".join(f"{name}={cells[name]}" for name in asked.group or [] if cells.get(name))
+    times = {"_at": rfc3339(row["interval_start"]), "_end": rfc3339(row["interval_end"])}
+    return {"_row": number, "_base": asked.interval == "base", "_where": where, **times, **cells}
 
 
 def _cells(row: dict[str, Any], wanted: list[str], zone: str) -> dict[str, Any]:
@@ -182,12 +185,9 @@ def _cells(row: dict[str, Any], wanted: list[str], zone: str) -> dict[str, Any]:
     return found
 
 
-async def _trace(service: Service, row: dict[str, Any]) -> None:
+async def _trace(service: Service, stage: ui.element, row: dict[str, Any]) -> None:
     basis = row.get("basis") or None
     found = await run.io_bound(service.trace, row["source"], moment(row["_at"], "at").at, basis)
-    if found is None:
-        return
-    with ui.dialog(value=True) as dialog, ui.card().style("width: min(980px, 96vw); max-width: none"):
-        ui.label(f"Where the figure of {row['source']} comes from").style("font-weight: 650")
-        ui.label(found.text()).classes("scope-mono")
-        ui.button("Close", on_click=dialog.close).props("no-caps flat color=grey-7")
+    if found is not None:
+        with dialogue(stage, f"Where the figure of {row['source']} comes from", 980):
+            ui.label(found.text()).classes("scope-mono")

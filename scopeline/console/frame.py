@@ -36,8 +36,11 @@ body { background: var(--page); color: var(--ink); font-feature-settings: "tnum"
 
 
 @contextmanager
-def frame(service: Service, here: str) -> Iterator[None]:
-    """The page around its content; `here` is the path of the navigation entry that is current."""
+def frame(service: Service, here: str) -> Iterator[ui.element]:
+    """The page around its content; `here` is the path of the navigation entry that is current.
+
+    Gives the page itself, which stays while its parts are drawn anew: where dialogues and notifications of slow work belong.
+    """
     organisation = service.plant.settings.organisation
     ui.page_title(f"{next(name for name, path, _ in PAGES if path == here)} - {organisation} - Scopeline")
     ui.add_css(_CSS)
@@ -64,7 +67,20 @@ def frame(service: Service, here: str) -> Iterator[None]:
                 ui.label("The plant folder has errors; the last good configuration is still in force.").style("font-weight: 600")
                 for problem in errors[:5]:
                     ui.label(str(problem)).classes("scope-mono")
-        yield
+        yield ui.context.client.content
+
+
+@contextmanager
+def dialogue(stage: ui.element, title: str, width: int) -> Iterator[ui.dialog]:
+    """An open dialogue to fill, with a button that closes it.
+
+    It stands on the page itself (`stage`, from `frame`): what it was opened from may be drawn anew meanwhile. Closed, it goes.
+    """
+    with stage, ui.dialog(value=True) as found, ui.card().style(f"width: min({width}px, 95vw); max-width: none"):
+        ui.label(title).style("font-weight: 650")
+        yield found
+        ui.button("Close", on_click=found.close).props("no-caps flat color=grey-7")
+    found.on("hide", found.delete)
 
 
 @contextmanager

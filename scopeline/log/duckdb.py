@@ -135,7 +135,7 @@ class Log:
                 same.append(f"{here} IS NOT DISTINCT FROM {wanted}" if unknown else f"{here} = {wanted}")
                 if not unknown and (dtype == pl.Int64 or isinstance(dtype, pl.Datetime)):  # zone maps: skip what lies outside
                     same.append(f'{here} BETWEEN (SELECT min("{name}") FROM chosen) AND (SELECT max("{name}") FROM chosen)')
-            self._with(f"DELETE FROM {table} USING chosen WHERE {' AND '.join(same)}", chosen=chosen)
+            self._delete(table, f"DELETE FROM {table} USING chosen WHERE {' AND '.join(same)}", chosen=chosen)
         if rows is not None:
             self.append(table, rows)
 
@@ -143,7 +143,8 @@ class Log:
         """Delete rows whose time lies in a window (key, start, end; half-open) of their key."""
         if windows.height:
             spans = windows.select(key, pl.col("start", "end").dt.replace_time_zone(None))
-            self._with(
+            self._delete(
+                table,
                 f"""DELETE FROM {table} t USING spans s
                 WHERE t."{key}" = s."{key}" AND t."{time}" >= s.start AND t."{time}" < s.end
                 AND t."{time}" >= (SELECT min(start) FROM spans) AND t."{time}" < (SELECT max("end") FROM spans)""",
@@ -167,7 +168,11 @@ class Log:
             )
 
     def clear(self, table: str) -> None:
-        self.write.execute(f"DELETE FROM {table}")
+        self._delete(table, f"DELETE FROM {table}")
+
+    def _delete(self, table: str, sql: str, **frames: pl.DataFrame) -> None:
+        """Every deletion goes through here."""
+        self._with(sql, **frames)
 
     def set(self, key: str, value: Any) -> None:
         """Note a small fact (JSON)."""

@@ -21,7 +21,8 @@ _TICK = timedelta(microseconds=1)
 class Peaks:
     """peak_n of counters at a kept reading. The store must show readings and events as they are up to that instant."""
 
-    def __init__(self) -> None:
+    def __init__(self, needs: Callable[[pl.DataFrame], None] | None = None) -> None:
+        self._needs = needs  # told (meter, at) before readings from `at` on are used
         self._known: dict[str, tuple[datetime, int]] = {}
 
     def forget(self, meter: str, since: datetime) -> None:
@@ -47,6 +48,8 @@ class Peaks:
         else:
             start = at - _FIRST
             while True:
+                if self._needs:
+                    self._needs(pl.DataFrame({"meter": [meter], "at": [start]}))
                 kept, era = self._kept(store, meter, start, at)
                 if era or start <= first or certain(kept["value_n"].to_list(), jitter_n):
                     break

@@ -36,7 +36,7 @@ class Remeter:
     def __init__(self, log: Log, meter: Meter, needs: Needs | None = None) -> None:
         self._log, self._meter, self._needs = log, meter, needs
         self._reach: dict[str, timedelta] = {}
-        self._peaks = Peaks()
+        self._peaks = Peaks(needs)
         self._jitter: dict[tuple[Any, ...], int] = {}
         self._configuration: Any = None
         self._eventful: set[str] | None = None  # meters that may have events stored

@@ -35,7 +35,7 @@ ROLLUP_FIELDS: Columns = {
     "known": pl.Float64,  # base intervals in which something is known
     "unpriced": pl.Float64,  # of them, without a factor
 }
-"""Sums of the base intervals of one series; covered and expected seconds are those of the source, the same in each of its series."""
+"""Sums of the base intervals of one series; covered and expected seconds are those of the source, the same in each series of it."""
 
 TAGS: dict[str, tuple[str, ...]] = {
     FIGURES: FIGURE_TAGS,

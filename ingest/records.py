@@ -6,7 +6,8 @@ they tell a record of ours from a foreign or damaged one before any library look
 90 bytes: 47 bytes a message and 3.8 million written a second; zstd: 27 bytes and 2.7 million; uncompressed: 160 bytes.
 
 A bare record is the payload of one message with the headers `topic`, and perhaps `received_us` (microseconds of UTC; else the
-record's own time counts), `retained` (1 or true) and `broker`. A few messages are written so, since an Arrow stream weighs 1,300 bytes by itself.
+record's own time counts), `retained` (1 or true) and `broker`. A few messages are written so, since an Arrow stream weighs
+1,300 bytes by itself.
 """
 
 import io

@@ -111,7 +111,9 @@ def _show(
             ui.label(last.get("last_topic") or "no message yet").style("font-weight: 600; overflow-wrap: anywhere")
             topic, payload = last.get("last_topic") or "", _stated(last.get("last_payload"))
             ui.label(_clipped(payload)).classes("scope-mono")
-            ui.button("Try it", on_click=lambda: _try(service, stage, topic, payload, zone)).props("flat no-caps dense color=teal-9")
+            ui.button("Try it", on_click=lambda: _try(service, stage, topic, payload, zone)).props(
+                "flat no-caps dense color=teal-9"
+            )
         with card("Its readings, as stated"):
             _readings(last.get("readings") or [], zone)
     with card(f"{feed}: quarantine"):

@@ -65,8 +65,8 @@ def page(service: Service) -> None:
         note = ui.label().classes("scope-soft")
         with card() as area:
             graph = Chart(300)
-        table = ui.table(columns=[], rows=[], row_key="_row", pagination={"rowsPerPage": 25}).props("dense flat")
-        table.classes("w-full cursor-pointer").on("row-click", lambda event: clicked(event.args[1]))
+        table = ui.table(columns=[], rows=[], row_key="_row", pagination=25).props("dense flat").classes("w-full cursor-pointer")
+        table.on("row-click", lambda event: clicked(event.args[1])).set_visibility(False)
 
         async def ask() -> None:
             try:
@@ -160,6 +160,8 @@ def _fill(table: ui.table, rows: pl.DataFrame, asked: Asked, zone: str) -> None:
     sides = {c: "right" if rows.schema[c].is_numeric() else "left" for c in wanted}
     table.columns = [{"name": c, "label": c, "field": c, "align": sides[c], "sortable": True} for c in wanted]
     table.rows = [_row(number, row, wanted, asked, zone) for number, row in enumerate(rows.iter_rows(named=True))]
+    table.pagination = {**table.pagination, "page": 1}
+    table.set_visibility(True)
 
 
 def _row(number: int, row: dict[str, Any], wanted: list[str], asked: Asked, zone: str) -> dict[str, Any]:

@@ -103,7 +103,12 @@ def browser() -> Iterator[Any]:
         found.close()
 
 
-@pytest.fixture(params=[(1280, 900, "light"), (390, 844, "light"), (1280, 900, "dark")], ids=["desk", "phone", "dark"])
+SIZES = {"desk": (1280, 900, "light"), "phone": (390, 844, "light"), "dark": (1280, 900, "dark")}
+desk = pytest.mark.parametrize("page", [SIZES["desk"]], indirect=True, ids=["desk"])
+"""For what does not depend on the size."""
+
+
+@pytest.fixture(params=SIZES.values(), ids=SIZES)
 def page(request: pytest.FixtureRequest, browser: Any) -> Iterator[Any]:
     """A page that fails the test for errors in its scripts, dialogues, requests to other hosts, or sideways scrolling."""
     width, height, scheme = request.param
@@ -171,3 +176,59 @@ def test_figures_show_table_chart_trace_and_download(address: str, page: Any):
     with page.expect_download() as download:
         page.get_by_text("csv", exact=True).click()
     assert Path(download.value.path()).read_text().startswith("interval_start,")
+
+
+@desk
+def test_a_trace_outlives_the_table_that_it_was_opened_from(address: str, page: Any):
+    page.goto(f"{address}/figures")
+    page.locator("tbody tr", has_text="location").first.click()
+    page.locator("tr", has_text="purchased_electricity").first.click()
+    title = page.get_by_text("Where the figure of electricity comes from")
+    expect(title).to_be_visible()
+    page.evaluate(f"() => {BUTTON % 'Show'}")
+    expect(page.locator("tr", has_text="purchased_electricity").first).to_be_visible()
+    page.wait_for_timeout(1500)  # the answer to Show has come
+    expect(title).to_be_visible()
+    page.get_by_role("button", name="Close").click()
+    expect(title).to_have_count(0)
+
+
+@desk
+def test_a_click_counts_while_its_table_is_filled_anew(address: str, page: Any):
+    page.goto(f"{address}/figures")
+    page.locator("tbody tr", has_text="location").first.click()
+    expect(page.locator("tr", has_text="purchased_electricity").first).to_be_visible()
+    title = page.get_by_text("Where the figure of electricity comes from")
+    for wait_ms in (0, 30, 60, 90, 120, 200):
+        page.evaluate(f"""() => {{ {BUTTON % "Show"}; setTimeout(() => {ROW % "purchased"}, {wait_ms}) }}""")
+        expect(title).to_be_visible()
+        page.get_by_role("button", name="Close").click()
+        expect(title).to_have_count(0)
+
+
+@desk
+def test_a_row_leads_where_it_says_whatever_the_form_says_now(address: str, page: Any):
+    page.goto(f"{address}/figures")
+    expect(page.locator("tbody tr", has_text="location").first).to_be_visible()
+    page.get_by_role("combobox", name="Interval").click()
+    page.get_by_role("option", name="Base").click()
+    page.locator("tbody tr", has_text="location").first.click()
+    expect(page.get_by_label("Only")).to_have_value("site=works,scope=2")
+    expect(page.locator("tr", has_text="purchased_electricity").first).to_be_visible()
+
+
+@desk
+def test_a_try_outlives_the_card_that_it_was_opened_from(address: str, page: Any):
+    page.goto(f"{address}/feeds")
+    page.locator("tr", has_text="works/main").click()
+    page.get_by_role("button", name="Try it").click()
+    page.get_by_role("dialog").get_by_label("Payload").fill(HOSTILE)
+    page.evaluate(f"""() => {ROW % "works/main"}""")
+    page.wait_for_timeout(1500)
+    page.get_by_role("button", name="Try", exact=True).click()
+    expect(page.get_by_role("dialog").get_by_text("no_time").first).to_be_visible()
+
+
+BUTTON = """[...document.querySelectorAll("button")].find(b => b.innerText.trim() == "%s").click()"""
+ROW = """[...document.querySelectorAll("tbody tr")].find(r => r.innerText.includes("%s")).click()"""
+"""Clicks that reach what a dialogue covers."""

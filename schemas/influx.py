@@ -39,7 +39,7 @@ ROLLUP_FIELDS: Columns = {
 
 TAGS: dict[str, tuple[str, ...]] = {
     FIGURES: FIGURE_TAGS,
-    **{name: FIGURE_TAGS for name in ROLLUPS.values()},
+    **dict.fromkeys(ROLLUPS.values(), FIGURE_TAGS),
     READINGS: ("site", "meter", "unit", "kind"),
     CLOCK: ("site",),
     FEEDS: ("feed", "outcome"),
@@ -50,7 +50,7 @@ TAGS: dict[str, tuple[str, ...]] = {
 
 FIELDS: dict[str, Columns] = {
     FIGURES: FIGURE_FIELDS,
-    **{name: ROLLUP_FIELDS for name in ROLLUPS.values()},
+    **dict.fromkeys(ROLLUPS.values(), ROLLUP_FIELDS),
     READINGS: {"value": pl.Float64, "quality": pl.String},
     CLOCK: {"newest": pl.Float64},  # unix seconds
     FEEDS: {"messages": pl.Float64},  # of a minute

@@ -200,7 +200,7 @@ class Worker:
                 raise
             log.exception("a message of %s cannot be computed and goes into quarantine", messages["topic"][0])
             reason = repr(failure)
-            self.within(lambda: self._store(messages, _unreadable(messages, reason)))
+            self.within(lambda: self._store(messages, unreadable(messages, reason)))
 
     def _store(self, messages: pl.DataFrame, read: Any) -> None:
         self.upkeep.add(messages, read)
@@ -210,7 +210,7 @@ class Worker:
         return self.upkeep.steps.read(messages, self.upkeep.state.configuration)
 
 
-def _unreadable(messages: pl.DataFrame, reason: str) -> Read:
+def unreadable(messages: pl.DataFrame, reason: str) -> Read:
     """What a message gives that a step fails on: quarantine, whole."""
     place = messages["message"][0]
     reject = {"message": place, "reason": "malformed", "detail": f"cannot be computed: {reason}. Please report it"}

@@ -5,21 +5,21 @@ ids begin anew: an acknowledgement of before could then confirm a message that w
 delivers those messages again.
 """
 
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Iterable
-from typing import NamedTuple
 
 
-class Receipt(NamedTuple):
-    """One received QoS 1 message: the connection it came on, its place there, its packet id."""
+class Receipt:
+    """One received QoS 1 message: the connection it came on, its packet id there, and whether it is committed."""
 
-    connection: int
-    place: int
-    packet_id: int
+    __slots__ = ("committed", "connection", "packet_id")
+
+    def __init__(self, connection: int, packet_id: int) -> None:
+        self.connection, self.packet_id, self.committed = connection, packet_id, False
 
 
 class Receipts:
-    """The receipts of one client.
+    """The receipts of one client, for one thread.
 
     >>> r = Receipts()
     >>> a, b = r.receive(7), r.receive(8)
@@ -32,31 +32,30 @@ class Receipts:
     """
 
     def __init__(self) -> None:
-        self._connection = self._place = 0
-        self._open: OrderedDict[int, tuple[int, bool]] = OrderedDict()
+        self._connection = 0
+        self._open: deque[Receipt] = deque()
 
     def __len__(self) -> int:
         """Messages received on this connection and not yet acknowledged."""
         return len(self._open)
 
     def receive(self, packet_id: int) -> Receipt:
-        self._place += 1
-        self._open[self._place] = (packet_id, False)
-        return Receipt(self._connection, self._place, packet_id)
+        receipt = Receipt(self._connection, packet_id)
+        self._open.append(receipt)
+        return receipt
 
     def settle(self, receipts: Iterable[Receipt]) -> list[int]:
         """These are committed: the packet ids to acknowledge now, in order."""
         for receipt in receipts:
-            if receipt.connection == self._connection and receipt.place in self._open:
-                self._open[receipt.place] = (receipt.packet_id, True)
-        ready = []
-        while self._open:
-            place, (packet_id, committed) = next(iter(self._open.items()))
-            if not committed:
-                break
-            del self._open[place]
-            ready.append(packet_id)
+            receipt.committed = True  # one of a lost connection is in no queue any more
+        waiting, ready = self._open, []
+        while waiting and waiting[0].committed:
+            ready.append(waiting.popleft().packet_id)
         return ready
+
+    def stale(self, receipt: Receipt) -> bool:
+        """True where it came on a connection that is gone."""
+        return receipt.connection != self._connection
 
     def reconnected(self) -> None:
         """The connection is gone: nothing received on it will be acknowledged."""

@@ -1,0 +1,113 @@
+"""A data file that notes which figures change, and since which offset: what the store must be told, until it has confirmed it.
+
+The notes stand in the file beside the figures, written by the same transaction: a worker that dies between its own commit and the
+store's confirmation finds them again.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from schemas.frames import FIGURE_KEY, FIGURES, empty
+from scopeline import windows
+from scopeline.log import Log
+from scopeline.log.duckdb import MEMORY_LIMIT
+from scopeline.log.tables import loaded, stored
+
+KEY: dict[str, Any] = {name: FIGURES[name] for name in FIGURE_KEY}
+CHANGES: dict[str, Any] = {"place": pl.Int64, **KEY, "lost": pl.Boolean}
+"""place: the offset that was to be read next when the figure changed; lost: it vanished, or a number of it did."""
+
+_SAID = [name for name in FIGURES if name not in FIGURE_KEY]
+
+
+class NotingLog(Log):
+    """`noting` off: figures change without a note (what the store has already). Notes are made inside `transaction()`."""
+
+    def __init__(self, path: Path, memory_limit: str = MEMORY_LIMIT) -> None:
+        self.noting, self.place = True, 0
+        self._gone: list[pl.DataFrame] = []
+        self._come: list[pl.DataFrame] = []
+        super().__init__(path, memory_limit)
+
+    def _open(self) -> None:
+        super()._open()
+        columns = ", ".join(f'"{name}" {kind}' for name, kind in _COLUMNS.items())
+        self._root.execute(f"CREATE TABLE IF NOT EXISTS changes ({columns})")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        self._gone, self._come = [], []
+        with super().transaction():
+            yield
+            self._note()
+
+    def append(self, table: str, frame: pl.DataFrame) -> None:
+        super().append(table, frame)
+        if table == "figures" and self.noting:
+            self._come.append(frame.select(pl.col(name).cast(kind) for name, kind in FIGURES.items()))
+
+    def _delete(self, table: str, sql: str, **frames: pl.DataFrame) -> None:
+        if table != "figures" or not self.noting:
+            return super()._delete(table, sql, **frames)
+        for name, frame in frames.items():
+            self.write.register(name, frame.to_arrow())
+        try:
+            found = pl.from_arrow(self.write.sql(f"{sql} RETURNING *").to_arrow_table())
+        finally:
+            for name in frames:
+                self.write.unregister(name)
+        assert isinstance(found, pl.DataFrame)
+        if found.height:
+            self._gone.append(loaded(found, FIGURES))
+
+    def _note(self) -> None:
+        """Compare what the transaction took away with what it put there."""
+        if not self._gone and not self._come:
+            return
+        was = pl.concat([empty(FIGURES), *self._gone]).unique(FIGURE_KEY, keep="first", maintain_order=True)
+        now = pl.concat([empty(FIGURES), *self._come]).unique(FIGURE_KEY, keep="last", maintain_order=True)
+        keys = windows.different(was, now, list(FIGURE_KEY))
+        if keys.is_empty():
+            return
+        before = was.select(*FIGURE_KEY, *(pl.col(name).is_not_null().alias(f"was_{name}") for name in _SAID))
+        after = now.select(
+            *FIGURE_KEY, *(pl.col(name).is_not_null().alias(f"now_{name}") for name in _SAID), nil=pl.col("activity_n") == 0
+        )
+        both = keys.join(before, on=FIGURE_KEY, how="left", nulls_equal=True).join(
+            after, on=FIGURE_KEY, how="left", nulls_equal=True
+        )
+        lost = pl.any_horizontal(pl.col(f"was_{name}") & ~pl.col(f"now_{name}").fill_null(False) for name in _SAID)
+        shares = pl.col("was_activity_n") & pl.col("nil")  # shares of nothing are not defined
+        lost = (lost.fill_null(False) | shares.fill_null(False)).alias("lost")
+        notes = both.select(pl.lit(self.place, dtype=pl.Int64).alias("place"), *FIGURE_KEY, lost)
+        self._with("INSERT INTO changes SELECT * FROM rows_in", rows_in=stored(notes, CHANGES))
+
+    # what the store must be told -----------------------------------------------------------------------------------------
+    def changes(self, since: int) -> pl.DataFrame:
+        """Keys of figures that changed at or after a place, each once; lost if it ever lost a number."""
+        columns = ", ".join(f'"{name}"' for name in FIGURE_KEY)
+        sql = f"SELECT max(place) AS place, {columns}, bool_or(lost) AS lost FROM changes WHERE place >= ? GROUP BY {columns}"
+        found = pl.from_arrow(self.write.sql(sql, params=[since]).to_arrow_table())
+        assert isinstance(found, pl.DataFrame)
+        return loaded(found, CHANGES)
+
+    def told(self, before: int) -> None:
+        """The store has what changed before this place."""
+        self.write.execute("DELETE FROM changes WHERE place < ?", [before])
+
+
+_COLUMNS = {
+    "place": "BIGINT",
+    "interval_start": "TIMESTAMP",
+    "site": "VARCHAR",
+    "source": "VARCHAR",
+    "component": "VARCHAR",
+    "scope": "TINYINT",
+    "category": "VARCHAR",
+    "basis": "VARCHAR",
+    "lost": "BOOLEAN",
+}

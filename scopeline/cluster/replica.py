@@ -1,0 +1,251 @@
+"""The figures of some partitions of the log, in one data file: a cache that can be made again from log, carry and archive.
+
+What is in the file is a function of the messages applied to it, whatever their order, so a replica that was rebuilt, extended
+or restarted says the same as one that was not.
+"""
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import duckdb
+import polars as pl
+
+from schemas.frames import MESSAGES, READINGS, TIME, shaped
+from scopeline import pipeline
+from scopeline.cluster.changes import NotingLog
+from scopeline.cluster.reaching import Older, Reach
+from scopeline.corrections import edited, feeds_read
+from scopeline.log import StateError, Store
+from scopeline.log.tables import METERS
+from scopeline.reprice import sources_fingerprints
+from scopeline.upkeep import Upkeep, units_seen
+from scopeline.worker import unreadable
+
+log = logging.getLogger(__name__)
+
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+AHEAD = timedelta(days=1)
+"""How much earlier than its observed_at a message may have been received: more than any clock that `accept` lets through."""
+_MOST = 50_000
+_PAUSES = (0.5, 1, 2, 5, 10)
+
+History = Callable[[datetime], Iterator[pl.DataFrame]]
+"""Messages that the replica has not seen, received at or after an instant."""
+Answer = TypeVar("Answer")
+
+
+class Stopping(Exception):
+    """The process stops while something waits."""
+
+
+class Replica:
+    """One data file. Not thread-safe: one thread applies; readers take cursors (`store`)."""
+
+    def __init__(
+        self,
+        file: Path,
+        configuration: pipeline.Configuration,
+        history: History | None = None,
+        breathe: Callable[[], None] = lambda: None,
+        stop: threading.Event | None = None,
+    ) -> None:
+        """history: what lies before the messages that were applied (None: nothing does). breathe: called between parts of long work."""
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.log = NotingLog(file)
+        self.store = Store(self.log)
+        self._history, self._breathe, self._stop = history, breathe, stop or threading.Event()
+        self.problem: str | None = None
+        self.offsets: dict[str, int] = self.store.fact("offsets", {})
+        self.reach = Reach(self.store)
+        self.upkeep = Upkeep(self.log, pipeline, self._needs)
+        seen = units_seen(self.store.meters())
+        self.upkeep.load(pipeline.configure(configuration.plant, configuration.catalogue, seen, configuration))
+        self._remember(configuration)
+
+    def close(self) -> None:
+        self.log.close()
+
+    @property
+    def configuration(self) -> pipeline.Configuration:
+        found: pipeline.Configuration = self.upkeep.state.configuration
+        return found
+
+    def _needs(self, wanted: pl.DataFrame) -> None:
+        self.reach.check(wanted, self.upkeep.state.meters)
+
+    # messages ------------------------------------------------------------------------------------------------------------
+    def apply(self, messages: pl.DataFrame, offsets: Mapping[str, int], noting: bool = True) -> None:
+        """Commit messages (MESSAGES without places, in the log's order) with all they change, and where the log goes on.
+
+        offsets: name -> offset to be read next, merged into those known. noting: whether the store must be told.
+        """
+        ahead = {**self.offsets, **offsets}
+        self.log.noting = noting
+        for part in messages.iter_slices(_MOST):
+            self._add(part)
+            self._breathe()
+        self._within(lambda: self.log.set("offsets", ahead))
+        self.offsets = ahead
+        self._catch_up()
+
+    def _add(self, messages: pl.DataFrame) -> None:
+        """A message that breaks the computation is found by halving and goes into quarantine alone."""
+        try:
+            self._complete(lambda: self._store(messages, False))
+        except (duckdb.Error, Older, Stopping):
+            raise
+        except Exception:
+            if messages.height == 1:
+                log.exception("a message of %s cannot be computed and goes into quarantine", messages["topic"][0])
+                self._complete(lambda: self._store(messages, True))
+                return
+            log.exception("%d messages cannot be computed; trying their halves", messages.height)
+            half = messages.height // 2
+            self._add(messages[:half])
+            self._add(messages[half:])
+
+    def _store(self, messages: pl.DataFrame, poison: bool) -> None:
+        first = int(self.store_within.fact("position", 0)) + 1
+        placed = shaped(messages.with_columns(message=pl.int_range(first, first + messages.height, dtype=pl.Int64)), MESSAGES)
+        read = unreadable(placed, "see the log") if poison else pipeline.read(placed, self.configuration)
+        self.upkeep.add(placed, read)
+        self.log.set("position", placed["message"][-1])
+
+    @property
+    def store_within(self) -> Store:
+        """The store as the open transaction sees it."""
+        return self.upkeep.store
+
+    def _complete(self, action: Callable[[], Answer]) -> Answer:
+        """Do something in one transaction; where it needs older readings than the file has, fetch these first."""
+        while True:
+            try:
+                return self._within(action)
+            except Older as older:
+                self.extend(older.at)
+
+    def extend(self, at: datetime) -> None:
+        """Load what history has of the time since `at`, so that readings observed from then on are complete."""
+        if self._history is None or self.reach.complete_from is None:
+            return
+        log.info("reading the archive back to %s", at.isoformat(timespec="minutes"))
+        noting, self.log.noting = self.log.noting, False
+        was, lenient = self.reach.complete_from, self.reach.lenient
+        self.reach.lenient = True
+        try:
+            for messages in self._history(max(at - AHEAD, BEGINNING) if at > BEGINNING else BEGINNING):
+                some = messages if at <= BEGINNING else messages.filter(pl.col("received_at") >= at - AHEAD)
+                for part in some.iter_slices(_MOST):
+                    self._add(part)
+                    self._breathe()
+            whole = at <= BEGINNING
+            self._within(lambda: self.reach.extended(self.log, None if whole else at))
+        finally:
+            self.log.noting, self.reach.lenient = noting, lenient
+        log.info("complete since %s, was since %s", "the beginning" if whole else at, was)
+
+    # configuration -------------------------------------------------------------------------------------------------------
+    def configure(self, plant: Any, version: str) -> int:
+        """Put another plant in force; how many figures changed. What it changes of the past is read from the archive."""
+        if self._differs(plant):
+            self.extend(BEGINNING)
+        self.log.noting = True
+        change = self._complete(lambda: edited(self.upkeep, plant, version))
+        return change.figures + sum(self._catch_up().values())
+
+    def _differs(self, plant: Any) -> bool:
+        state = self.upkeep.state
+        new = pipeline.configure(plant, state.configuration.catalogue, units_seen(state.meters), state.configuration)
+        return feeds_read(plant) != self.store.fact("feeds", {}) or sources_fingerprints(new.plan) != self.store.fact(
+            "sources", {}
+        )
+
+    def _remember(self, configuration: pipeline.Configuration) -> None:
+        """A new file is made under this configuration."""
+        if self.store.fact("feeds") is None:
+            self._within(lambda: self.log.set("feeds", feeds_read(configuration.plant)))
+            self._within(lambda: self.log.set("base_us", configuration.base_us))
+
+    def _catch_up(self) -> dict[str, int]:
+        """Compute what an edit or a correction has left, part by part."""
+        counts: dict[str, int] = {}
+        while self.upkeep.state.pending.height:
+            for source, n in self._complete(self.upkeep.catch_up).items():
+                counts[source] = counts.get(source, 0) + n
+            self._breathe()
+        return counts
+
+    # transactions --------------------------------------------------------------------------------------------------------
+    def _within(self, action: Callable[[], Answer]) -> Answer:
+        """One transaction; while the disk refuses, it is tried again, and `problem` says so."""
+        tries = 0
+        while True:
+            state = self.upkeep.state
+            self.log.place = self.offsets.get("raw", 0)
+            try:
+                with self.log.transaction():
+                    answer = action()
+                self.problem = None
+                return answer
+            except duckdb.Error as error:
+                self.problem = f"nothing can be stored in {self.log.path}: {str(error).splitlines()[0]}"
+                log.error("%s", self.problem)
+                self.upkeep.rolled_back(state)
+                if self._stop.wait(_PAUSES[min(tries, len(_PAUSES) - 1)]):
+                    raise Stopping from None
+                tries += 1
+                self._breathe()
+                self._reopen()
+            except BaseException:
+                self.upkeep.rolled_back(state)
+                raise
+
+    def _reopen(self) -> None:
+        try:
+            self.log.reopen()
+            self.upkeep.reopened()
+        except (duckdb.Error, StateError) as again:
+            log.error("the data file cannot be opened again: %s", again)
+
+    # carry ---------------------------------------------------------------------------------------------------------------
+    def begin(self, complete_from: datetime, meters: pl.DataFrame, readings: pl.DataFrame) -> None:
+        """A new file begins at the horizon: METERS and READINGS are what was carried over from before it."""
+
+        def put() -> None:
+            self.log.append("meters", shaped(meters, METERS))
+            self.log.append("readings", shaped(readings, READINGS))
+            self.reach.begun(self.log, complete_from, readings)
+
+        self._within(put)
+        self.upkeep.load(
+            pipeline.configure(self.configuration.plant, self.configuration.catalogue, units_seen(meters), self.configuration)
+        )
+
+
+def decoded_offsets(text: str | None) -> dict[str, Any]:
+    """The metadata of a committed offset; {} where it is none of ours.
+
+    >>> decoded_offsets('{"ref": 3}'), decoded_offsets("")
+    ({'ref': 3}, {})
+    """
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def horizon(newest: datetime, span: timedelta, step: timedelta = timedelta(hours=1)) -> datetime:
+    """From when on a worker without state reads the log again, in whole steps, so that it moves seldom.
+
+    >>> horizon(datetime(2026, 3, 3, 10, 25, tzinfo=UTC), timedelta(hours=48)).isoformat()
+    '2026-03-01T10:00:00+00:00'
+    """
+    us = round((newest - span).timestamp() * 1_000_000)
+    size = step // timedelta(microseconds=1)
+    return pl.Series([us - us % size], dtype=pl.Int64).cast(TIME).item()  # type: ignore[no-any-return]  # a datetime

@@ -42,7 +42,7 @@ TAGS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(ROLLUPS.values(), FIGURE_TAGS),
     READINGS: ("site", "meter", "unit", "kind"),
     CLOCK: ("site",),
-    FEEDS: ("feed", "outcome"),
+    FEEDS: ("feed", "outcome", "partition"),
     LAG: ("partition",),
     EVENTS: ("site", "meter", "event"),
 }

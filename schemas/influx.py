@@ -14,6 +14,8 @@ FIGURES = "figures"
 ROLLUPS = {"15m": "figures_15m", "1h": "figures_1h", "1d": "figures_1d"}
 """Interval -> measurement; the points of a day stand at its start in the zone of their site."""
 READINGS, CLOCK, FEEDS, LAG, EVENTS = "readings", "clock", "feeds", "lag", "events"
+RESTATED, FACTOR_CHANGED = "restated", "factor"
+"""Values of the tag `event` beside those of schemas.frames.EVENTS."""
 
 FIGURE_TAGS = ("site", "source", "component", "scope", "category", "basis")
 DERIVED = ("wtt", "t_and_d", "wtt_t_and_d")
@@ -35,7 +37,7 @@ ROLLUP_FIELDS: Columns = {
     "known": pl.Float64,  # base intervals in which something is known
     "unpriced": pl.Float64,  # of them, without a factor
 }
-"""Sums of the base intervals of one series; covered and expected seconds are those of the source, the same in each series of it."""
+"""Sums of a series' base intervals. Covered and expected seconds are those of the source, the same in each of its series."""
 
 TAGS: dict[str, tuple[str, ...]] = {
     FIGURES: FIGURE_TAGS,

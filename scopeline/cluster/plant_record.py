@@ -1,6 +1,6 @@
 """One version of the plant folder as a record of the topic `<prefix>.plant`: which files, how they are written and read.
 
-The key is the version, `<number>-<start of the fingerprint>`; the value is the configuration files as gzipped JSON, never a secret.
+The key is the version, `<number>-<start of the fingerprint>`; the value is the files as gzipped JSON, never a secret.
 """
 
 import gzip

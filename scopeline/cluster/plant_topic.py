@@ -195,7 +195,7 @@ def publish(
 def _send(kafka: Kafka, folder: Path, mine: Published) -> None:
     value = encode(mine)
     if len(value) > LARGEST // 2:
-XX
+        raise PlantTopicError(f"the plant folder is too large: {len(value):,} bytes compressed, at most {LARGEST // 2:,}")
     name = topics(kafka).plant
     with reaching(kafka, name):
         sender = KafkaProducer(**producer(kafka, folder), max_request_size=LARGEST)

@@ -1,0 +1,227 @@
+"""*Inventory*: scopes and categories by month, location beside market, what is estimated or unpriced, the year and its budgets.
+
+Everything is read from the daily roll-up, so that a year is a few hundred points a series.
+"""
+
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from grafana_foundation_sdk.builders import common
+from grafana_foundation_sdk.models import common as kinds
+from grafana_foundation_sdk.models import dashboard as model
+
+from grafana import frame
+from grafana.facts import Facts, common_calendar
+from grafana.influxql import BASIS, SCOPED, SITE, any_of, one_basis
+from grafana.panels import GREEN, KG, RED, SHARE, YELLOW, Ask, Panel, Size, curve, limits, months, number
+from schemas.influx import ROLLUPS
+from schemas.tables import Budget
+from schemas.units import convert
+
+DAY = ROLLUPS["1d"]
+
+
+def build(facts: Facts) -> model.Dashboard:
+    """The dashboard of a plant."""
+    rows = [("The range", _whole(facts)), ("By month", _monthly(facts)), ("How sure", _sure(facts))]
+    if facts.budgets:
+        rows.append(("Budgets", [panel for budget in facts.budgets for panel in _budget(facts, budget)]))
+    variables = [frame.site(facts, of_zone=False), frame.source(facts), *frame.tags(facts), frame.basis()]
+    about = (
+        f"{facts.organisation}: the inventory by month. Days are those of each site. Scope 2 in the chosen basis, never in both."
+    )
+    return frame.framed(facts, "inventory", about, variables, rows, "now/y", "5m", facts.zone)
+
+
+def _where(facts: Facts, basis: bool = True) -> str:
+    of = f'{SITE} AND "source" =~ /^${{source:regex}}$/{frame.tagged(facts)} AND {SCOPED}'
+    return f"{of} AND {BASIS}" if basis else of
+
+
+def _days(facts: Facts, values: str, where: str, by: str) -> str:
+    return f"SELECT {values} FROM \"{DAY}\" WHERE {where} AND $timeFilter GROUP BY time(1d), {by} fill(none) tz('{facts.zone}')"
+
+
+def _whole(facts: Facts) -> list[Panel]:
+    of_range = f'FROM "{DAY}" WHERE {_where(facts)} AND $timeFilter'
+    return [
+        number(
+            facts,
+            "Total",
+            "kgCO2e of the range, all chosen scopes, scope 2 in the chosen basis. At least, where something is unpriced.",
+            [Ask(f'SELECT sum("co2e_kg") AS "kg" {of_range}')],
+            Size(6, 5),
+            KG,
+        ),
+        number(
+            facts,
+            "By scope",
+            "kgCO2e of the range.",
+            [Ask(f'SELECT sum("co2e_kg") AS "kg" {of_range} GROUP BY "scope"', "Scope $tag_scope")],
+            Size(12, 5),
+            KG,
+        ),
+        number(
+            facts,
+            "Biogenic CO2",
+            "kg of the range, outside the scopes and in no total.",
+            [Ask(f'SELECT sum("biogenic_co2_kg") AS "kg" {of_range}')],
+            Size(6, 5),
+            KG,
+        ),
+    ]
+
+
+def _monthly(facts: Facts) -> list[Panel]:
+    kg = 'sum("co2e_kg") AS "kg"'
+    bases = f"{_where(facts, basis=False)} AND \"scope\" = '2'"
+    return [
+        months(
+            facts,
+            "Scopes",
+            "kgCO2e a month; scope 2 in the chosen basis.",
+            Ask(_days(facts, kg, _where(facts), '"scope"'), shape="table"),
+            Size(12, 10),
+            KG,
+            "scope",
+            "kg",
+            stacked=True,
+        ),
+        months(
+            facts,
+            "Categories",
+            "kgCO2e a month by category of the GHG Protocol; scope 2 in the chosen basis.",
+            Ask(_days(facts, kg, _where(facts), '"category"'), shape="table"),
+            Size(12, 10),
+            KG,
+            "category",
+            "kg",
+            stacked=True,
+        ),
+        months(
+            facts,
+            "Scope 2: location beside market",
+            "kgCO2e a month in each basis. They are two answers to one question: compare them, never add them.",
+            Ask(_days(facts, kg, bases, '"basis"'), shape="table"),
+            Size(12, 10),
+            KG,
+            "basis",
+            "kg",
+            stacked=False,
+        ),
+        months(
+            facts,
+            "Sources",
+            "kgCO2e a month by source; scope 2 in the chosen basis.",
+            Ask(_days(facts, kg, _where(facts), '"source"'), shape="table"),
+            Size(12, 10),
+            KG,
+            "source",
+            "kg",
+            stacked=True,
+        ),
+    ]
+
+
+def _sure(facts: Facts) -> list[Panel]:
+    of_range = f'FROM "{DAY}" WHERE {_where(facts)} AND $timeFilter'
+    spans = (
+        f'SELECT max("covered_s") AS "covered", max("expected_s") AS "expected" FROM "{DAY}" WHERE {_where(facts)} '
+        'AND "expected_s" > 0 AND $timeFilter GROUP BY time(1d), "site", "source" fill(none) '
+        f"tz('{facts.zone}')"
+    )
+    estimated = number(
+        facts,
+        "Estimated share",
+        "Share of the kgCO2e of a scope that was spread over a gap, filled, or priced by a fallback.",
+        [
+            Ask(
+                f'SELECT sum("estimated_kg") / sum("co2e_kg") AS "share" {of_range} GROUP BY "scope"',
+                "Scope $tag_scope",
+            )
+        ],
+        Size(8, 6),
+        SHARE,
+        decimals=1,
+    )
+    unpriced = number(
+        facts,
+        "Unpriced share",
+        "Share of the known intervals that have no factor: above 0 a total is an `at least`.",
+        [Ask(f'SELECT sum("unpriced") / sum("known") AS "share" {of_range} GROUP BY "scope"', "Scope $tag_scope")],
+        Size(8, 6),
+        SHARE,
+        decimals=1,
+    )
+    coverage = number(
+        facts,
+        "Coverage",
+        "Share of the expected time that readings span, of days on which a source was heard.",
+        [Ask(f'SELECT sum("covered") / sum("expected") AS "share" FROM ({spans}) GROUP BY "site"', "$tag_site")],
+        Size(8, 6),
+        SHARE,
+        decimals=1,
+    )
+    return [
+        estimated.thresholds(limits((None, GREEN), (0.05, YELLOW), (0.2, RED))),
+        unpriced.thresholds(limits((None, GREEN), (0.000001, RED))),
+        coverage.thresholds(limits((None, RED), (0.9, YELLOW), (0.99, GREEN))),
+    ]
+
+
+def _budget(facts: Facts, budget: Budget) -> list[Panel]:
+    amount = limit_kg(budget)
+    owner = f" Owner: {budget.owner}." if budget.owner else ""
+    about = f"{budget.amount.value} {budget.amount.unit} from {budget.from_} to {budget.to}, {budget.basis}-based.{owner}"
+    total = number(
+        facts,
+        f"Budget {budget.budget}: used",
+        f"Share of {about} Not of the chosen range: of the budget's own.",
+        [Ask(f'SELECT sum("co2e_kg") / {amount!r} AS "used" {of_budget(facts, budget)}')],
+        Size(6, 8),
+        SHARE,
+        decimals=1,
+    )
+    total.thresholds(limits((None, GREEN), (0.9, YELLOW), (1, RED)))
+    running = curve(
+        facts,
+        f"Budget {budget.budget}: running total",
+        f"kgCO2e since the budget's first day, against its amount (line). {about}",
+        [
+            Ask(
+                f'SELECT cumulative_sum(sum("co2e_kg")) AS "kg" {of_budget(facts, budget)} GROUP BY time(1d) fill(none) '
+                f"tz('{_zone(facts, budget)}')",
+                "so far",
+            )
+        ],
+        Size(18, 8),
+        KG,
+    )
+    running.thresholds(limits((None, GREEN), (amount, RED)))
+    running.thresholds_style(common.GraphThresholdsStyleConfig().mode(kinds.GraphTresholdsStyleMode.LINE))
+    return [total, running.min(0)]
+
+
+def limit_kg(budget: Budget) -> float:
+    """A budget's amount in kg."""
+    return float(convert(budget.amount.value, budget.amount.unit, "kg"))
+
+
+def of_budget(facts: Facts, budget: Budget) -> str:
+    """FROM and WHERE of all figures that a budget limits: its sites, scopes, basis and days."""
+    zone = ZoneInfo(_zone(facts, budget))
+    start, end = _midnight(budget.from_, zone), _midnight(budget.to + timedelta(days=1), zone)
+    scopes = "".join(str(scope) for scope in budget.scope or (1, 2, 3))
+    site = f'"site" =~ {any_of([budget.site])} AND ' if budget.site else ""
+    return (
+        f'FROM "{DAY}" WHERE {site}"scope" =~ /^[{scopes}]$/ AND {one_basis(budget.basis)} '
+        f"AND time >= '{start}' AND time < '{end}'"
+    )
+
+
+def _zone(facts: Facts, budget: Budget) -> str:
+    return common_calendar(site.timezone for site in facts.sites if budget.site in (None, site.site))
+
+
+def _midnight(day: date, zone: ZoneInfo) -> str:
+    return datetime.combine(day, time(), zone).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,197 @@
+"""Real servers for the live tests. A missing one skips the test with the reason; with CI=true that is a failure.
+
+Shared, started once for everybody who tests in this checkout at the time (both xdist workers, other sessions too), stopped by the
+last one: take topics, prefixes and buckets of your own (fixture `unique`), and never harm them:
+
+    def test_a(mosquitto, kafka, influxdb, unique):
+        mosquitto.host, mosquitto.port                      # anonymous, durable, as deploy/mosquitto ships it
+        KafkaProducer(bootstrap_servers=kafka)              # "127.0.0.1:port"; topics must be created (no auto-create)
+        influxdb.url, influxdb.org, influxdb.token          # the operator's token; create buckets of your own
+
+Own ones, for tests that harm them; a test that needs one twice gives it a name:
+
+    def test_b(server_kit):
+        broker = server_kit.start_mosquitto(settings=["max_queued_messages 1000"])     # lines of mosquitto.conf
+        log = server_kit.start_kafka(settings={"log.segment.bytes": 1048576}, port=server_kit.free_port())
+        store = server_kit.start_influxdb(settings={"http-write-timeout": "5s"})       # INFLUXD_* options
+        broker.port, log.address, store.url, store.org, store.token
+        broker.kill(); broker.start()                       # SIGKILL; start again on the same port and data
+        log.pause(); log.resume(); store.stop(); store.restart(); log.alive; log.pid; log.log
+
+A proxy in between, for delays and broken connections (tests/live/proxy.py):
+
+    def test_c(server_kit, proxy):
+        way = proxy(store.port)                             # way.port is where clients connect
+        way.delay(0.5); way.black_hole("from_server"); way.throttle(1000); way.cut(); way.reset(); way.refuse(); way.heal()
+        # Kafka tells its clients where to connect, so it must name the proxy:
+        port = server_kit.free_port(); way = proxy(port)
+        server_kit.start_kafka(port=port, settings={"advertised.listeners": f"PLAINTEXT://127.0.0.1:{way.port}"})
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _load(name: str, path: Path) -> ModuleType:
+    """A module by its path: neither deploy/ nor tests/ is a package."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+servers = _load("scopeline_native_servers", ROOT / "deploy" / "native" / "servers.py")
+proxies = _load("scopeline_live_proxy", ROOT / "tests" / "live" / "proxy.py")
+
+
+class Mqtt(NamedTuple):
+    host: str
+    port: int
+
+
+class Influx(NamedTuple):
+    url: str
+    org: str
+    token: str
+
+
+def _present(kind: Any) -> Any:
+    if reason := kind.missing():
+        pytest.skip(f"{kind.name}: {reason}; deploy/native/install.sh installs it")
+    return kind
+
+
+@contextlib.contextmanager
+def _shared(kind: Any) -> Iterator[Any]:
+    """The one server of this kind for everybody in this checkout. Who uses it holds a shared lock on a file; who finds that
+    nobody does starts it anew, or stops it. The kernel frees the lock of a killed session, so leftovers end with the next one.
+    """
+    _present(kind)
+    settings = [path for path in sorted((ROOT / "deploy").rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
+    version = hashlib.sha256(str(ROOT).encode() + b"".join(path.read_bytes() for path in settings)).hexdigest()[:8]
+    place = Path(tempfile.gettempdir()) / f"scopeline-live-{os.getuid()}-{version}" / kind.name
+    place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (place / "door").open("a") as door, (place / "users").open("a") as users:
+
+        def alone() -> bool:
+            try:
+                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            except BlockingIOError:
+                return False
+
+        fcntl.flock(door, fcntl.LOCK_EX)
+        if alone():
+            with contextlib.suppress(servers.StackError):
+                kind(place / "server").stop()
+            shutil.rmtree(place / "server", ignore_errors=True)
+            server = kind(place / "server").start()
+            (place / "port").write_text(str(server.port))
+        else:
+            server = kind(place / "server", int((place / "port").read_text()))
+        fcntl.flock(users, fcntl.LOCK_SH)
+        fcntl.flock(door, fcntl.LOCK_UN)
+        yield server
+        fcntl.flock(door, fcntl.LOCK_EX)
+        if alone():
+            kind(place / "server").stop()
+            shutil.rmtree(place / "server", ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def mosquitto() -> Iterator[Mqtt]:
+    """The shared MQTT broker: host, port."""
+    with _shared(servers.Mosquitto) as server:
+        yield Mqtt(servers.HOST, server.port)
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[str]:
+    """The shared Kafka: its address for bootstrap_servers."""
+    with _shared(servers.Kafka) as server:
+        yield server.address
+
+
+@pytest.fixture(scope="session")
+def influxdb() -> Iterator[Influx]:
+    """The shared InfluxDB: url, org, token."""
+    with _shared(servers.InfluxDB) as server:
+        yield Influx(server.url, server.org, server.token)
+
+
+@pytest.fixture
+def unique() -> str:
+    """A name that no other test has, for prefixes, topics, groups and buckets."""
+    return f"t{uuid.uuid4().hex[:10]}"
+
+
+class Kit:
+    """Servers of one test; all are killed when it ends, also when the test process itself is killed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.started: list[Any] = []
+        end = 'cat >/dev/null; for f in "$1"/*/pid; do [ -f "$f" ] && kill -KILL -- "-$(cat "$f")"; done'
+        self._reaper = subprocess.Popen(["sh", "-c", end, "sh", str(folder)], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+    free_port = staticmethod(servers.free_port)
+
+    def start_mosquitto(self, name: str = "mosquitto", **options: Any) -> Any:
+        return self._start(servers.Mosquitto, name, options)
+
+    def start_kafka(self, name: str = "kafka", **options: Any) -> Any:
+        return self._start(servers.Kafka, name, options)
+
+    def start_influxdb(self, name: str = "influxdb", **options: Any) -> Any:
+        return self._start(servers.InfluxDB, name, options)
+
+    def _start(self, kind: Any, name: str, options: dict[str, Any]) -> Any:
+        server = _present(kind)(self.folder / name, **options)
+        self.started.append(server)
+        return server.start()
+
+    def close(self) -> None:
+        for server in self.started:
+            server.kill()
+        self._reaper.communicate()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@pytest.fixture
+def server_kit(tmp_path: Path) -> Iterator[Kit]:
+    """Starts servers of the test's own, to be killed, paused and restarted."""
+    kit = Kit(tmp_path / "servers")
+    yield kit
+    kit.close()
+
+
+@pytest.fixture
+def proxy() -> Iterator[Callable[..., Any]]:
+    """proxy(port) gives a Proxy to that port of this machine; see tests/live/proxy.py for what it can do."""
+    made: list[Any] = []
+
+    def make(target: int, port: int = 0) -> Any:
+        made.append(proxies.Proxy(target, port))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()

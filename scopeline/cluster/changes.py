@@ -4,7 +4,7 @@ The notes stand in the file beside the figures, written by the same transaction:
 store's confirmation finds them again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -53,14 +53,7 @@ class NotingLog(Log):
     def _delete(self, table: str, sql: str, **frames: pl.DataFrame) -> None:
         if table != "figures" or not self.noting:
             return super()._delete(table, sql, **frames)
-        for name, frame in frames.items():
-            self.write.register(name, frame.to_arrow())
-        try:
-            found = pl.from_arrow(self.write.sql(f"{sql} RETURNING *").to_arrow_table())
-        finally:
-            for name in frames:
-                self.write.unregister(name)
-        assert isinstance(found, pl.DataFrame)
+        found = self.asked(f"{sql} RETURNING *", **frames)
         if found.height:
             self._gone.append(loaded(found, FIGURES))
 
@@ -86,13 +79,24 @@ class NotingLog(Log):
         notes = both.select(pl.lit(self.place, dtype=pl.Int64).alias("place"), *FIGURE_KEY, lost)
         self._with("INSERT INTO changes SELECT * FROM rows_in", rows_in=stored(notes, CHANGES))
 
+    def asked(self, sql: str, parameters: Sequence[Any] = (), /, **frames: pl.DataFrame) -> pl.DataFrame:
+        """A question of the one who writes; `frames` are tables in it."""
+        for name, frame in frames.items():
+            self.write.register(name, frame.to_arrow())
+        try:
+            found = pl.from_arrow(self.write.sql(sql, params=list(parameters)).to_arrow_table())
+        finally:
+            for name in frames:
+                self.write.unregister(name)
+        assert isinstance(found, pl.DataFrame)
+        return found
+
     # what the store must be told -----------------------------------------------------------------------------------------
     def changes(self, since: int) -> pl.DataFrame:
         """Keys of figures that changed at or after a place, each once; lost if it ever lost a number."""
         columns = ", ".join(f'"{name}"' for name in FIGURE_KEY)
         sql = f"SELECT max(place) AS place, {columns}, bool_or(lost) AS lost FROM changes WHERE place >= ? GROUP BY {columns}"
-        found = pl.from_arrow(self.write.sql(sql, params=[since]).to_arrow_table())
-        assert isinstance(found, pl.DataFrame)
+        found = self.asked(sql, [since])
         return loaded(found, CHANGES)
 
     def told(self, before: int) -> None:

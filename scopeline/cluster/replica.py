@@ -54,7 +54,7 @@ class Replica:
         breathe: Callable[[], None] = lambda: None,
         stop: threading.Event | None = None,
     ) -> None:
-        """history: what lies before the messages that were applied (None: nothing does). breathe: called between parts of long work."""
+        """history: what lies before the messages that were applied (None: nothing does). breathe: called amid long work."""
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.log = NotingLog(file)
         self.store = Store(self.log)
@@ -248,4 +248,4 @@ def horizon(newest: datetime, span: timedelta, step: timedelta = timedelta(hours
     """
     us = round((newest - span).timestamp() * 1_000_000)
     size = step // timedelta(microseconds=1)
-    return pl.Series([us - us % size], dtype=pl.Int64).cast(TIME).item()  # type: ignore[no-any-return]  # a datetime
+    return pl.Series([us - us % size], dtype=pl.Int64).cast(TIME).item()

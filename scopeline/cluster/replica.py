@@ -18,7 +18,7 @@ import polars as pl
 from schemas.frames import MESSAGES, READINGS, TIME, shaped
 from scopeline import pipeline
 from scopeline.cluster.changes import NotingLog
-from scopeline.cluster.reaching import Older, Reach
+from scopeline.cluster.complete import Older, Reach
 from scopeline.corrections import edited, feeds_read
 from scopeline.log import StateError, Store
 from scopeline.log.tables import METERS

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from schemas.feed import Feed
-from schemas.influx import plant_tags
+from schemas.influx import ROLLUPS, plant_tags
 from schemas.plant import Plant, Site
 from schemas.tables import Budget, Rule
 
@@ -46,6 +46,15 @@ class Facts:
         for site in self.sites:
             found.setdefault(site.timezone, []).append(site.site)
         return found
+
+    def clock(self) -> str:
+        """Time zone of the axes of live dashboards: the sites' where they share one, else the reader's."""
+        return self.zone if len(self.zones()) == 1 else "browser"
+
+    def finest(self) -> tuple[str, int]:
+        """The finest roll-up and its length in seconds: there is none that is not longer than the base interval."""
+        lengths = {"15m": 900, "1h": 3600, "1d": 86400}
+        return next((ROLLUPS[name], seconds) for name, seconds in lengths.items() if seconds > self.base.total_seconds())
 
     def datasource(self, kind: str) -> str:
         """The uid of a data source: figures, readings or health."""

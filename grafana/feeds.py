@@ -15,8 +15,7 @@ def build(facts: Facts) -> model.Dashboard:
     """The dashboard of a plant."""
     rows = [("Messages", _messages(facts)), ("Behind", _behind(facts)), ("Silence and events", _silence(facts))]
     about = f"{facts.organisation}: messages by feed, quarantine, silence, and how far the workers are behind."
-    zone = next(iter(facts.zones())) if len(facts.zones()) == 1 else facts.zone
-    return frame.framed(facts, "feeds", about, [frame.site(facts, of_zone=False)], rows, "now-6h", "10s", zone)
+    return frame.framed(facts, "feeds", about, [frame.site(facts, of_zone=False)], rows, "now-6h", "10s", facts.clock())
 
 
 def _messages(facts: Facts) -> list[Panel]:

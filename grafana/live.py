@@ -25,11 +25,10 @@ from grafana.panels import (
     prop,
     ranking,
 )
-from schemas.influx import CLOCK, FIGURES, READINGS, ROLLUPS
+from schemas.influx import CLOCK, FIGURES, READINGS
 
 TODAY = "time >= now() - 25h AND time <= now()"
 """Long enough for every day (25 hours at the end of summer time); buckets of a day then show the last, which is today."""
-QUARTER = ROLLUPS["15m"]
 
 
 def build(facts: Facts) -> model.Dashboard:
@@ -37,8 +36,7 @@ def build(facts: Facts) -> model.Dashboard:
     rows = [("Now", _now(facts)), ("Today", _today(facts)), ("Meters", _meters(facts)), ("How complete", _complete(facts))]
     variables = [frame.zone(facts), frame.site(facts), frame.source(facts), *frame.tags(facts), frame.basis()]
     about = f"{facts.organisation}: power, flows and kgCO2e, seconds after the meter spoke. Scope 2 in the chosen basis."
-    zone = next(iter(facts.zones())) if len(facts.zones()) == 1 else facts.zone
-    return frame.framed(facts, "live", about, variables, rows, "now-24h", "10s", zone)
+    return frame.framed(facts, "live", about, variables, rows, "now-24h", "10s", facts.clock())
 
 
 def _where(facts: Facts) -> str:
@@ -95,7 +93,8 @@ def _now(facts: Facts) -> list[Panel]:
 
 
 def _today(facts: Facts) -> list[Panel]:
-    of_today = f'FROM "{QUARTER}" WHERE {_where(facts)} AND {TODAY}'
+    parts, seconds = facts.finest()  # edges of 15 minutes are those of days in every zone, those of hours are not
+    of_today = f'FROM "{parts if seconds == 900 else FIGURES}" WHERE {_where(facts)} AND {TODAY}'
     day = "tz('${zone:text}')"
     scopes = number(
         facts,
@@ -160,9 +159,10 @@ def _meters(facts: Facts) -> list[Panel]:
 
 
 def _complete(facts: Facts) -> list[Panel]:
+    parts, seconds = facts.finest()
     spans = (
-        f'SELECT max("covered_s") AS "covered" FROM "{QUARTER}" WHERE {_where(facts)} AND "expected_s" > 0 AND $timeFilter '
-        'GROUP BY time(15m), "source" fill(0)'
+        f'SELECT max("covered_s") AS "covered" FROM "{parts}" WHERE {_where(facts)} AND "expected_s" > 0 AND $timeFilter '
+        f'GROUP BY time({seconds}s), "source" fill(0)'
     )
     whole = ranking(
         facts,
@@ -176,8 +176,8 @@ def _complete(facts: Facts) -> list[Panel]:
     over_time = curve(
         facts,
         "Coverage",
-        "Share of each quarter of an hour that readings span, by source; the newest is not over yet.",
-        [Ask(f'SELECT "covered" / 900 AS "coverage" FROM ({spans}) GROUP BY "source"', "$tag_source")],
+        "Share of each interval that readings span, by source; the newest is not over yet.",
+        [Ask(f'SELECT "covered" / {seconds} AS "coverage" FROM ({spans}) GROUP BY "source"', "$tag_source")],
         Size(16, 9),
         SHARE,
         step=True,

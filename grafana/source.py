@@ -30,8 +30,7 @@ def build(facts: Facts) -> model.Dashboard:
         frame.basis(),
     ]
     about = f"{facts.organisation}: one source from reading to figure. Choose its meters: sources/*.yaml says which they are."
-    zone = next(iter(facts.zones())) if len(facts.zones()) == 1 else facts.zone
-    return frame.framed(facts, "source", about, variables, rows, "now-24h", "30s", zone)
+    return frame.framed(facts, "source", about, variables, rows, "now-24h", "30s", facts.clock())
 
 
 def _readings(facts: Facts) -> list[Panel]:

@@ -8,7 +8,7 @@ import polars as pl
 from processors.exact import EXACT, HOUR_US, big
 from processors.meters import IDENTITY, Meters
 from processors.series import edges, ordered, ruled
-from schemas.numeric import N, text
+from schemas.numeric import exact_text
 
 _COLUMNS = ["meter", "observed_at", "value_n", "received_at", "quality", "message", "index", "feed", "device", "unit"]
 _RULES = ["base", "rollover_n", "jitter_n", "max_rate_n", "max_gap_us", "net"]
@@ -66,6 +66,7 @@ def faster(amount_n: pl.Expr, span_us: pl.Expr) -> pl.Expr:
 
     1 kWh in a minute is 60 kW: not more than 60 kW.
 
+    >>> from schemas.numeric import N
     >>> row = {"a": [N, N + 1], "us": [60_000_000] * 2, "max_rate_n": [60 * N] * 2}
     >>> frame = pl.DataFrame(row, schema={"a": EXACT, "us": pl.Int64, "max_rate_n": EXACT})
     >>> frame.select(x=faster(pl.col("a"), pl.col("us")))["x"].to_list()
@@ -159,6 +160,11 @@ def peaked(frame: pl.DataFrame, peaks: pl.DataFrame | None) -> pl.DataFrame:
 
 
 def change_text() -> pl.Expr:
-    """`81234.5 -> 3 kWh`: the reading before and this one."""
-    was, is_ = (value.cast(pl.Float64) / N for value in (pl.col("value_n") - pl.col("change_n"), pl.col("value_n")))
-    return pl.format("{} -> {} {}", text(was), text(is_), pl.col("base").fill_null(""))
+    """`81234.5 -> 3 kWh`: the reading before and this one.
+
+    >>> row = {"value_n": [18_194 * 10**6], "change_n": [-12_345_678 * 10**9], "base": ["kWh"]}
+    >>> pl.DataFrame(row, schema_overrides={"value_n": EXACT, "change_n": EXACT}).select(change_text()).item()
+    '12345696.194 -> 18.194 kWh'
+    """
+    was, is_ = pl.col("value_n") - pl.col("change_n"), pl.col("value_n")
+    return pl.format("{} -> {} {}", exact_text(was), exact_text(is_), pl.col("base").fill_null(""))

@@ -64,7 +64,10 @@ class Channel(Model):
         description="counter (ever rising total), rate (power, flow), amount (of an event or period), level; default: level",
     )
     drop: Flag = Field(default=False, description="leave this channel of a preset decoder out")
-    scale: Number = Field(default=Decimal(1), description="the stated value is multiplied by this")
+    scale: Number = Field(
+        default=Decimal(1),
+        description="the stated value is multiplied by this; not 0; below 0 turns the sign, not of a counter that only rises",
+    )
     where: dict[str, Any] = Field(default={}, description="paths and the values they must have for this channel to be read")
     event: Text | None = Field(default=None, description="path of the event id of an amount: the same id is counted once")
     period: Period | None = Field(default=None, description="an amount's period: a length before observed_at, or paths")

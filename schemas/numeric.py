@@ -26,6 +26,18 @@ def text(number: pl.Expr) -> pl.Expr:
     return (number + 0.0).cast(pl.String).str.strip_suffix(".0").replace("-0", "0")
 
 
+def exact_text(number_n: pl.Expr) -> pl.Expr:
+    """Integers of 1e-9 as text: the nearest double's, however long the integer is.
+
+    >>> ns = pl.DataFrame({"n": [81_234_500_000_000, -100, 12_345_678_901_234_567_891, None]}, schema={"n": pl.Int128})
+    >>> ns.select(exact_text(pl.col("n"))).to_series().to_list()
+    ['81234.5', '-1e-7', '12345678901.234568', None]
+    """
+    size, unit = number_n.abs(), pl.lit(N, dtype=pl.Int128)
+    digits = pl.concat_str((size // unit).cast(pl.String), (size % unit).cast(pl.String).str.zfill(9), separator=".")
+    return text(pl.when(number_n < 0).then(pl.lit("-") + digits).otherwise(digits).cast(pl.Float64))
+
+
 _EXACT = Context(prec=120)
 
 

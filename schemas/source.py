@@ -73,7 +73,7 @@ class MeterRow(Model):
     site: Id | None = Field(default=None, description="default: the first part of meter")
     name: Text | None = Field(default=None, description="name for people")
     unit: Text | None = Field(default=None, description="in place of the feed's")
-    scale: Number | None = Field(default=None, description="in place of 1, times the channel's")
+    scale: Number | None = Field(default=None, description="in place of 1, times the channel's; not 0")
     valid_from: Text | None = Field(default=None, description="from when the device sits there")
     valid_to: Text | None = Field(default=None, description="until when, exclusive")
     first_reading: Number | None = Field(default=None, description="counter at valid_from")

@@ -1,6 +1,7 @@
 """Checks of one channel of a feed: unit against kind, limits against unit, settings that belong to another kind."""
 
 from datetime import timedelta
+from decimal import Decimal
 
 from schemas.feed import Channel, Feed, UnitRule
 from schemas.scalars import Quantity
@@ -18,6 +19,10 @@ _ONLY = {
 
 _TIMELESS = ("json", "plain", "csv")
 """Decoders whose payloads have no time of their own unless the feed says where."""
+
+
+UPRIGHT = "write it above 0, and `- [meter]` in measured_by to take a meter off; a two-way meter has decrease: net"
+"""What to do about a scale below 0 on a counter."""
 
 
 def channel(c: Context, item: tuple[str, int], path: Keys, feed: Feed, rule: Channel) -> None:
@@ -68,8 +73,9 @@ def _fits(c: Context, item: tuple[str, int], path: Keys, found: Unit, kind: str 
 
 def _possible(c: Context, item: tuple[str, int], path: Keys, rule: Channel) -> None:
     """Numbers that no device can have."""
-    if rule.scale == 0:
-        c.error(item, (*path, "scale"), "scale 0 makes every value 0", "write what the stated value is multiplied by, like 10")
+    scaled(c, item, (*path, "scale"), rule.scale)
+    if rule.scale < 0 and falling(rule):
+        c.error(item, (*path, "scale"), f"scale {rule.scale:f} makes a counter fall, where a fall means a reset", UPRIGHT)
     if rule.rollover_at is not None and rule.rollover_at <= 0:
         c.error(item, (*path, "rollover_at"), "rollover_at is not above 0", "write where the counter starts again, like 100000")
     if rule.jitter < 0:
@@ -80,6 +86,20 @@ def _possible(c: Context, item: tuple[str, int], path: Keys, rule: Channel) -> N
         c.error(item, (*path, "max_gap"), "max_gap is 0, so that every span is a gap", "write a duration, like 15m")
     if isinstance(rule.period, timedelta) and not rule.period:
         c.error(item, (*path, "period"), "the period has no length", "write how long it lasts, like 15m, or remove period:")
+
+
+def scaled(c: Context, item: tuple[str, int], path: Keys, scale: Decimal) -> None:
+    """A scale of 0 is none: nothing would be measured, and it would count as 0."""
+    if scale == 0:
+        c.error(item, path, "scale 0 makes every value 0", "write what the stated value is multiplied by, like 10")
+
+
+def falling(rule: Channel) -> bool:
+    """Whether a scale below 0 makes no sense: a counter that only rises, or starts again at a value, would be misread.
+
+    On a rate it turns the direction, on an amount the sign, on a level it is arithmetic, and a two-way counter may fall.
+    """
+    return rule.kind == "counter" and (rule.decrease != "net" or rule.rollover_at is not None)
 
 
 def _limits(c: Context, item: tuple[str, int], path: Keys, rule: Channel, stated: list[Unit]) -> None:

@@ -6,8 +6,10 @@ from fractions import Fraction
 from itertools import pairwise
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from schemas.feed import Feed
 from schemas.source import MeterRow
 from schemas.units import CURRENCIES, UnitProblem, amount_of, is_rate, no_conversion, unit
+from scopeline.check.channels import UPRIGHT, falling, scaled
 from scopeline.check.context import METER, REFERENCE, Context
 from scopeline.check.expressions import references
 from scopeline.check.meters import is_open
@@ -64,6 +66,7 @@ def _meters(c: Context) -> None:
                 c.error(item, tag, f"the column {tag} is neither known nor a tag of the plant", hint)
         if row.unit is not None:
             c.unit(item, "unit", row.unit)
+        _scale(c, item, row, feed)
         named = {channel.channel for channel in feed.channels} if feed else set()
         if feed and row.channel and named and row.channel not in named and not is_open(feed):
             c.error(
@@ -87,6 +90,18 @@ def _meters(c: Context) -> None:
     for item, feed in c.items("feeds"):
         if feed.meters == "table" and feed.feed not in tabular and feed.unlisted == "quarantine" and "meters" not in c.broken:
             c.error(item, "meters", "no row of meters/*.csv names this feed", f"add rows that begin with {feed.feed},")
+
+
+def _scale(c: Context, item: Item, row: MeterRow, feed: Feed | None) -> None:
+    """The row's scale is never 0, and with the channel's it is above 0 on counters that only rise."""
+    if row.scale is None:
+        return
+    scaled(c, item, ("scale",), row.scale)
+    of = [rule for rule in feed.channels if not rule.drop and row.channel in (None, rule.channel)] if feed else []
+    for rule in of:
+        if row.scale < 0 < rule.scale and falling(rule):
+            message = f"scale {row.scale:f} makes the counter {rule.channel} fall, where a fall means a reset"
+            c.error(item, "scale", message, UPRIGHT if row.channel else f"{UPRIGHT}; or fill channel with the one that is turned")
 
 
 def _instant(c: Context, item: Item, row: MeterRow, key: str) -> datetime | None:

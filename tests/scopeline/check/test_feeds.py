@@ -13,6 +13,8 @@ FEED_CASES = [
     ("unit: W, kind: rate", "unit: W, kind: rate, max_rate: 9 kW", "feeds[0].channels[1].max_rate", "write max:"),
     ("unit: W, kind: rate", "unit: W, kind: rate, jitter: 2", "feeds[0].channels[1].jitter", "kind: counter"),
     ("unit: kWh, kind: counter}", "unit: kWh, kind: counter, max_rate: 5 m3/h}", "feeds[0].channels[0].max_rate", "3 kW"),
+    ("unit: W, kind: rate", "unit: W, kind: rate, scale: 0", "feeds[0].channels[1].scale", "like 10"),
+    ("unit: kWh, kind: counter}", "unit: kWh, kind: counter, scale: -1}", "feeds[0].channels[0].scale", "decrease: net"),
     (
         "unit: kWh, kind: counter}",
         "unit: {path: $.u, allow: [kWh, m3]}, kind: counter}",
@@ -55,6 +57,16 @@ def test_a_broken_feed_gives_no_false_alarm_about_its_meters(works, old):
     """A feed that cannot be read at all may give the meter that nobody else gives."""
     found = works.problems({"feeds/feeds.yaml": works.FEEDS.replace("decoder: json", "decodr: json")})
     assert {problem.file for problem in found} == {"feeds/feeds.yaml"}
+
+
+COUNTER = "kind: counter, scale: -0.001, decrease: net}"
+
+
+@pytest.mark.parametrize(("old", "new"), [("kind: rate", "kind: rate, scale: -1"), ("kind: counter}", COUNTER)])
+def test_a_meter_may_be_built_in_reverse(works, old, new):
+    """The sign of a rate and of a two-way counter turns; nothing of it would be misread."""
+    found = works.problems({"feeds/feeds.yaml": works.FEEDS.replace(old, new, 1)})
+    assert [problem for problem in found if problem.severity == "error"] == []
 
 
 B, KWH = "{feed: b, site: works, meter: works/x, topic: ", 'channels: [{channel: e, value: "$.kwh", unit: kWh}]}'

@@ -63,6 +63,10 @@ ROW = "feed,device,channel,meter,site,name,unit,scale,valid_from,valid_to,first_
         ("plugs,d1,,works/press/a,,,,,,,,,\nplugs,d2,,works/press/a,,,,,2026-01-01,,,,\n", "valid_from", "end line 2"),
         ("main,d1,,works/x,,,,,2026-01-01,,5,,\n", "channel", "fill channel"),
         ("main,d1,nope,works/x,,,,,,,,,\n", "channel", "channels"),
+        ("plugs,d1,,works/press/a,,,,0,,,,,\n", "scale", "like 10"),
+        ("plugs,d1,,works/press/a,,,,-1,,,,,\n", "scale", "decrease: net"),
+        ("main,d1,energy,works/x,,,,-1,,,,,\n", "scale", "- [meter]"),
+        ("main,d1,power,works/x,,,,-1,,,,,\n", None, ""),
     ],
 )
 def test_the_meters_table(works, rows, key, text):

@@ -44,6 +44,7 @@ class Influx(Connection):
     ) -> None:
         super().__init__(settings, token, stop, transport)
         self._compress = compress
+        self._most = LINES
 
     def write(self, bucket: str, lines: pl.Series | Iterable[str]) -> Written:
         """Store lines (time stamps in microseconds); returns when the server has confirmed all but the refused ones.
@@ -53,8 +54,11 @@ class Influx(Connection):
         """
         rows = lines if isinstance(lines, pl.Series) else pl.Series("line", list(lines), dtype=pl.String)
         refused: list[Refused] = []
-        for part in rows.to_frame().iter_slices(LINES):
-            refused += self._write(bucket, part.to_series())
+        done = 0
+        while done < len(rows):
+            part = rows[done : done + self._most]
+            refused += self._write(bucket, part)
+            done += len(part)
         return Written(len(rows) - len(refused), refused)
 
     def delete(self, bucket: str, measurement: str, keys: pl.DataFrame, every: timedelta | None = None) -> int:
@@ -64,15 +68,14 @@ class Influx(Connection):
         follow each other at this distance go in one range. Returns how many statements it took; repeatable.
         """
         asked = 0
-        for text in statements(measurement, keys, every):
-            parameters = {"db": bucket, "q": text}
-            answer = self.insist("POST", "/query", data=parameters, timeout=self.settings.timeout.total_seconds() * 30)
-            results = answer.json().get("results", [])
-            failed = [result["error"] for result in results if "error" in result]
+        patience = self.settings.timeout.total_seconds() * 3
+        for some in statements(measurement, keys, every):
+            answer = self.insist("POST", "/query", data={"db": bucket, "q": ";".join(some)}, timeout=patience)
+            failed = [result["error"] for result in answer.json().get("results", []) if "error" in result]
             if failed:
                 self.problem = f"InfluxDB at {self.settings.url} does not delete: {failed[0]} -> run `scopeline setup`"
                 raise InfluxProblem(self.problem)
-            asked += len(results)
+            asked += len(some)
         return asked
 
     def ping(self) -> None:
@@ -88,12 +91,15 @@ class Influx(Connection):
         try:
             answer = self._send(bucket, part)
         except TooSlow:
+            self._most = max(FEWEST, len(part) // 2)
             return self._halves(bucket, part)
+        self._most = min(LINES, self._most + self._most // 8)
         if answer.status_code < 300:
             return []
         reason = message(answer)
-        if answer.status_code == 400 and not re.search("pars|partial|line|key", reason):
-            raise InfluxProblem(f"InfluxDB at {self.settings.url} refuses the request: {reason} -> check influxdb in plant.yaml")
+        if answer.status_code == 400 and not re.search("pars|partial write", reason):
+            self.problem = f"InfluxDB at {self.settings.url} refuses the request: {reason} -> check influxdb in plant.yaml"
+            raise InfluxProblem(self.problem)
         if len(part) == 1 or _all_refused(part, reason):
             return [Refused(line, _short(reason)) for line in part]
         return self._halves(bucket, _together(part, reason))
@@ -103,7 +109,7 @@ class Influx(Connection):
         return self._write(bucket, part[:half]) + self._write(bucket, part[half:])
 
     def _send(self, bucket: str, part: pl.Series) -> httpx.Response:
-        body = "\n".join(part.to_list()).encode()
+        body = part.str.join("\n").item().encode()
         headers = {"Content-Type": "text/plain; charset=utf-8"}
         if self._compress:
             body, headers["Content-Encoding"] = gzip.compress(body, 1), "gzip"

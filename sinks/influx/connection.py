@@ -2,7 +2,6 @@
 
 import random
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -138,8 +137,8 @@ def _retry_after(answer: httpx.Response) -> float:
         seconds = float(told)
     except ValueError:
         try:
-            seconds = (parsedate_to_datetime(told) - datetime.fromtimestamp(time.time(), UTC)).total_seconds()
-        except ValueError:
+            seconds = (parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds()
+        except (TypeError, ValueError):
             return 0.0
     return min(max(seconds, 0.0), LONGEST_ASKED) if seconds == seconds else 0.0
 

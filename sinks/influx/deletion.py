@@ -14,19 +14,19 @@ STATEMENTS = 20
 """Statements of one request."""
 
 
-def statements(measurement: str, keys: pl.DataFrame, every: timedelta | None = None) -> Iterator[str]:
-    """Texts of one request each. keys: interval_start and a column a tag; null or empty: the series has no such tag.
+def statements(measurement: str, keys: pl.DataFrame, every: timedelta | None = None) -> Iterator[list[str]]:
+    """What one request holds, each. keys: interval_start and a column a tag; null or empty: the series has no such tag.
 
     >>> from datetime import datetime
     >>> instants = [datetime(2026, 1, 1), datetime(2026, 1, 1, 0, 1)]
     >>> keys = pl.DataFrame({"interval_start": instants, "site": "a", "basis": None})
-    >>> print(*statements("m", keys, timedelta(minutes=1)))
+    >>> print(*next(statements("m", keys, timedelta(minutes=1))))
     DELETE FROM "m" WHERE time >= 1767225600000000000 AND time <= 1767225660000000000 AND ("site"='a' AND "basis"='')
     """
     tags = [name for name in keys.columns if name != "interval_start"]
     found = iter(_one(measurement, row, tags) for row in _ranges(keys, tags, every))
     while some := list(islice(found, STATEMENTS)):
-        yield ";".join(some)
+        yield some
 
 
 def _ranges(keys: pl.DataFrame, tags: list[str], every: timedelta | None) -> Iterator[tuple[int, int, list[dict[str, str]]]]:

@@ -25,12 +25,13 @@ COMMANDS = {
     "factors": "scopeline.cli.factors",
     "token": "scopeline.cli.token",
     "doctor": "scopeline.cli.doctor",
+    "grafana": "scopeline.cli.grafana",
     "bench": "scopeline.cli.bench",
 }
 """Command -> module; the module's `command` is a typer.Typer app, or a function that becomes the command."""
 
 
-CLUSTER = ("apply", "setup", "archive", "grafana", "feeds", "meters")
+CLUSTER = ("apply", "setup", "archive", "feeds", "meters")
 """Commands of the cluster profile, which this version does not have: refused with this reason."""
 
 

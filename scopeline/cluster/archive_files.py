@@ -45,7 +45,7 @@ def write(place: Vault, topic: str, site: str, day: date, frames: Iterable[pl.Da
 
 
 def _groups(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    mean = max(1, frame.estimated_size() // max(1, frame.height))
+    mean = max(1, int(frame.estimated_size()) // max(1, frame.height))
     return frame.iter_slices(max(1, min(_MOST_ROWS, _GROUP_BYTES // mean)))
 
 

@@ -1,7 +1,7 @@
 """Which offsets of the log are in which files of the archive: the index, one small JSON file a write.
 
-An entry says: of this topic and partition, all messages with offsets in [start, end) are in these files. Whoever reads goes by the
-index alone. Entries may overlap (an archiver that was killed, or that was taken for dead); a file may hold more than its
+An entry says: of this topic and partition, all messages with offsets in [start, end) are in these files. Whoever reads goes by
+the index alone. Entries may overlap (an archiver that was killed, or that was taken for dead); a file may hold more than its
 entry's offsets. `cover` gives each offset to one entry, so that every message is read once.
 """
 
@@ -72,8 +72,7 @@ def piece_name(site: str, day: date, topic: str, partition: int, first: int, las
     >>> piece_name("../a", date(2026, 1, 2), "scopeline.raw", 3, 10, 12)
     'site=..%2Fa/day=2026-01-02/scopeline.raw-3-10-12.parquet'
     """
-    safe = quote(site, safe="")
-    return f"site={'%2E' + safe[1:] if safe[:1] == '.' and not safe.strip('.') else safe}/day={day}/{topic}-{partition}-{first}-{last}.parquet"
+    return f"site={quote(site, safe='')}/day={day}/{topic}-{partition}-{first}-{last}.parquet"
 
 
 def cover(keys: Iterable[Key], start: int, end: int) -> list[Range]:

@@ -24,8 +24,8 @@ _ROWS, _BYTES = 100_000, 32 << 20
 """A frame is given on when it has so many rows or bytes."""
 _STILL = 60.0
 """Seconds without a record after which Kafka counts as unreachable."""
-_READ_ON = 8
-"""Times in a row that a file may have gone because it was merged, before it counts as missing."""
+_TRIES = 3
+"""A file that has gone may have been merged: the index is read again, so often for one place."""
 
 
 class HistoryMissing(Exception):
@@ -65,16 +65,13 @@ class History:
                 return
             except (Missing, Damaged) as problem:  # merged meanwhile? The index then says where it is now
                 tries = tries + 1 if done == before else 0
-                if (tries > 1 and self._unchanged(index, done, offset)) or tries > _READ_ON:
+                if tries >= _TRIES:
                     raise HistoryMissing(f"{problem}. {_RESTORE}") from problem
-
-    def _unchanged(self, index: Index, start: int, end: int) -> bool:
-        """Whether the index still gives this offset to the file that cannot be read."""
-        return bool(cover(index.keys(), start, end)[0].key)
 
     def _range(self, index: Index, one: Range, partition: int, since: datetime) -> Iterator[pl.DataFrame]:
         if one.key is None:
-            yield from self._log(partition, one.start, one.end, since, self._next(index, one.end))
+            after = min((key for key in list(index.keys()) if key.start >= one.end), default=None)
+            yield from self._log(partition, one.start, one.end, since, after)
         elif one.key.last_day >= since.date():
             with ExitStack() as opened:
                 try:
@@ -93,9 +90,6 @@ class History:
         wanted = [p for p in entry.pieces if p.day >= since.date() and p.last >= one.start and p.first < one.end]
         return [Opened(piece, opened.enter_context(checked(self._place, piece))) for piece in wanted]
 
-    def _next(self, index: Index, end: int) -> Key | None:
-        return min((key for key in index.keys() if key.start >= end), default=None)
-
     def _retained(self, partition: int) -> int:
         place = TopicPartition(self._topic, partition)
         with reaching(self._kafka, self._topic):
@@ -112,7 +106,7 @@ class History:
         return client
 
     def _log(self, partition: int, start: int, end: int, since: datetime, after: Key | None) -> Iterator[pl.DataFrame]:
-        """[start, end) from Kafka. after: the archive's next entry; what was lost before it counts only if it may be newer than since."""
+        """[start, end) from Kafka. after: the archive's next entry; what was lost before it counts if it may be newer than since."""
         place = TopicPartition(self._topic, partition)
         with reaching(self._kafka, self._topic):
             client = self._client()
@@ -122,11 +116,12 @@ class History:
                 first, last = client.beginning_offsets([place])[place], client.end_offsets([place])[place]
             if last < end:
                 raise HistoryMissing(
-                    f"{self._topic}, partition {partition}: the offsets {max(start, last)} to {end - 1} are not there: the topic ends "
-                    f"before {last}, so it was made anew. Choose another kafka.prefix, or delete the workers' state and offsets."
+                    f"{self._topic}, partition {partition}: there are no offsets {max(start, last)} to {end - 1}: the topic ends before "
+                    f"{last}, so it was made anew. Choose another kafka.prefix, or delete the workers' state and offsets."
                 )
             if first >= end:
-                if after is None or after.first_day >= since.date():
+                kept = datetime.now(UTC) - self._kafka.retention  # what Kafka dropped by itself was older than this
+                if after.first_day >= since.date() if after else since < kept:
                     raise self._lost(partition, start, end)
                 return
             client.seek(place, max(start, first))
@@ -148,8 +143,8 @@ class History:
 
     def _lost(self, partition: int, start: int, end: int) -> HistoryMissing:
         return HistoryMissing(
-            f"{self._topic}, partition {partition}: the offsets {start} to {end - 1} are no longer in Kafka and not in the archive "
-            f"{self._place.where}. {_RESTORE}"
+            f"{self._topic}, partition {partition}: the offsets {start} to {end - 1} are no longer in Kafka and not in the "
+            f"archive {self._place.where}. {_RESTORE}"
         )
 
 
@@ -165,7 +160,7 @@ def _gathered(frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
     rows = size = 0
     for frame in frames:
         held.append(frame)
-        rows, size = rows + frame.height, size + frame.estimated_size()
+        rows, size = rows + frame.height, size + int(frame.estimated_size())
         if rows >= _ROWS or size >= _BYTES:
             yield pl.concat(held)
             held, rows, size = [], 0, 0

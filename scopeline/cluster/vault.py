@@ -129,7 +129,8 @@ class Folder:
             yield
         except OSError as error:
             raise VaultProblem(
-                f"archive.path: {self.root / name} cannot be used ({error.strerror or error}). Look at its permissions and free space."
+                f"archive.path: {self.root / name} cannot be used ({error.strerror or error}). "
+                "Look at its permissions and free space."
             ) from error
 
 

@@ -145,7 +145,7 @@ def test_the_system_s_refusal_is_one_line(monkeypatch, capsys):
 
 
 def test_commands_of_the_cluster_say_what_they_are():
-    done = CliRunner().invoke(app, ["grafana", "push"], terminal_width=200)
+    done = CliRunner().invoke(app, ["feeds", "propose"], terminal_width=200)
     assert done.exit_code == 2 and "belongs to the cluster profile" in done.stderr
     assert "No such command" in CliRunner().invoke(app, ["nonsense"]).stderr
 

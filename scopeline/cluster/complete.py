@@ -43,18 +43,18 @@ class Reach:
     def _whole(self, meter: str, at: datetime, first: datetime | None) -> bool:
         """Whether all readings of a meter since `at`, which is before complete_from, are in the file."""
         assert self.complete_from is not None
-        if first is None or first >= self.complete_from:  # nothing of it lies before
+        if first is None or first >= self.complete_from or meter.startswith("ref/"):  # nothing of it lies before, or all is read
             return True
         since = self.carried.get(meter)
         return since is not None and since <= max(at, first)
 
-    def begun(self, log: Log, complete_from: datetime, readings: pl.DataFrame) -> None:
+    def begun(self, log: Log, complete_from: datetime | None, readings: pl.DataFrame) -> None:
         """A file begins with carried readings; inside a transaction."""
         self.complete_from = complete_from
         timed = readings.filter(pl.col("event").is_null())
         self.carried = dict(timed.group_by("meter").agg(pl.col("observed_at").min()).iter_rows())
         log.set("carried", {name: at.isoformat() for name, at in self.carried.items()})
-        log.set("complete_from", complete_from.isoformat())
+        log.set("complete_from", complete_from.isoformat() if complete_from else None)
 
     def extended(self, log: Log, since: datetime | None) -> None:
         """History since then has been read, None: all of it; inside a transaction."""

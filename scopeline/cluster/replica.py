@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 import duckdb
 import polars as pl
 
-from schemas.frames import MESSAGES, READINGS, TIME, shaped
+from schemas.frames import MESSAGES, READINGS, TIME, empty, shaped
 from scopeline import pipeline
+from scopeline.cluster.carry import Carried
 from scopeline.cluster.changes import NotingLog
 from scopeline.cluster.complete import Older, Reach
 from scopeline.corrections import edited, feeds_read
@@ -34,8 +35,8 @@ AHEAD = timedelta(days=1)
 _MOST = 50_000
 _PAUSES = (0.5, 1, 2, 5, 10)
 
-History = Callable[[datetime], Iterator[pl.DataFrame]]
-"""Messages that the replica has not seen, received at or after an instant."""
+History = Callable[[int, datetime], Iterator[pl.DataFrame]]
+"""Messages before an offset of the log, received at or after an instant."""
 Answer = TypeVar("Answer")
 
 
@@ -130,24 +131,31 @@ class Replica:
                 self.extend(older.at)
 
     def extend(self, at: datetime) -> None:
-        """Load what history has of the time since `at`, so that readings observed from then on are complete."""
-        if self._history is None or self.reach.complete_from is None:
+        """Load what history has of the time since `at`, so that readings observed from then on are complete.
+
+        What it says of the past has been told already, so nothing of it is noted.
+        """
+        if self.reach.complete_from is None:
             return
-        log.info("reading the archive back to %s", at.isoformat(timespec="minutes"))
-        noting, self.log.noting = self.log.noting, False
-        was, lenient = self.reach.complete_from, self.reach.lenient
-        self.reach.lenient = True
+        since = max(at - AHEAD, BEGINNING) if at > BEGINNING else BEGINNING
+        until = self.store.fact("history_from")
+        known = datetime.fromisoformat(until) if until else None
+        log.info("reading the archive back to %s", since.isoformat(timespec="minutes"))
+        noting, lenient = self.log.noting, self.reach.lenient
+        self.log.noting, self.reach.lenient = False, True
         try:
-            for messages in self._history(max(at - AHEAD, BEGINNING) if at > BEGINNING else BEGINNING):
-                some = messages if at <= BEGINNING else messages.filter(pl.col("received_at") >= at - AHEAD)
-                for part in some.iter_slices(_MOST):
+            for messages in self._history(self.store.fact("first_offset", 0), since) if self._history else ():
+                new = messages if known is None else messages.filter(pl.col("received_at") < known)
+                for part in new.iter_slices(_MOST):
                     self._add(part)
                     self._breathe()
-            whole = at <= BEGINNING
-            self._within(lambda: self.reach.extended(self.log, None if whole else at))
+            self._within(lambda: self._extended(at, since))
         finally:
             self.log.noting, self.reach.lenient = noting, lenient
-        log.info("complete since %s, was since %s", "the beginning" if whole else at, was)
+
+    def _extended(self, at: datetime, since: datetime) -> None:
+        self.log.set("history_from", since.isoformat())
+        self.reach.extended(self.log, None if at <= BEGINNING else at)
 
     # configuration -------------------------------------------------------------------------------------------------------
     def configure(self, plant: Any, version: str) -> int:
@@ -179,6 +187,10 @@ class Replica:
                 counts[source] = counts.get(source, 0) + n
             self._breathe()
         return counts
+
+    def note(self, key: str, value: Any) -> None:
+        """Remember a small fact."""
+        self._within(lambda: self.log.set(key, value))
 
     # transactions --------------------------------------------------------------------------------------------------------
     def _within(self, action: Callable[[], Answer]) -> Answer:
@@ -212,19 +224,24 @@ class Replica:
         except (duckdb.Error, StateError) as again:
             log.error("the data file cannot be opened again: %s", again)
 
-    # carry ---------------------------------------------------------------------------------------------------------------
-    def begin(self, complete_from: datetime, meters: pl.DataFrame, readings: pl.DataFrame) -> None:
-        """A new file begins at the horizon: METERS and READINGS are what was carried over from before it."""
+    # beginning -----------------------------------------------------------------------------------------------------------
+    def start(self, offset: int, complete_from: datetime | None, carried: Carried | None = None) -> None:
+        """A new file begins at an offset. complete_from: observed_at from which the log says everything (None: from the first
+        message on); carried: what is known of the time before."""
 
         def put() -> None:
-            self.log.append("meters", shaped(meters, METERS))
-            self.log.append("readings", shaped(readings, READINGS))
-            self.reach.begun(self.log, complete_from, readings)
+            if carried:
+                self.log.append("meters", shaped(carried.meters, METERS))
+                self.log.append("readings", shaped(carried.readings, READINGS))
+            self.log.set("offsets", {"raw": offset})
+            self.log.set("first_offset", offset)
+            self.reach.begun(self.log, complete_from, carried.readings if carried else empty(READINGS))
 
         self._within(put)
-        self.upkeep.load(
-            pipeline.configure(self.configuration.plant, self.configuration.catalogue, units_seen(meters), self.configuration)
-        )
+        self.offsets = {"raw": offset}
+        if carried:
+            seen, was = units_seen(carried.meters), self.configuration
+            self.upkeep.load(pipeline.configure(was.plant, was.catalogue, seen, was))
 
 
 def decoded_offsets(text: str | None) -> dict[str, Any]:

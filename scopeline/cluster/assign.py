@@ -1,0 +1,94 @@
+"""Opens the partitions that a worker is given: with the state it has, or from the horizon, the carry topic and the archive."""
+
+import logging
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from kafka import TopicPartition
+
+from scopeline.cluster.carry import Carried, read
+from scopeline.cluster.history import History
+from scopeline.cluster.part import Part
+from scopeline.cluster.replica import AHEAD, BEGINNING, Replica, decoded_offsets
+
+if TYPE_CHECKING:
+    from scopeline.cluster.process import Process
+
+log = logging.getLogger(__name__)
+
+
+class Assigner:
+    """wanted: partitions assigned and not open yet. Opening happens between polls, never inside the library's callback."""
+
+    def __init__(self, process: "Process", consumer: Any) -> None:
+        self._process, self._consumer = process, consumer
+        self.wanted: set[int] = set()
+        self.reference_at = 0
+
+    def open(self) -> None:
+        """Open what is wanted."""
+        while self.wanted:
+            number = min(self.wanted)
+            self.wanted.discard(number)
+            place = TopicPartition(self._process.names.raw, number)
+            if place not in self._consumer.assignment():
+                continue
+            part = self._open(number, place)
+            self._process.parts[number] = part
+            self._consumer.seek(place, part.position)
+            self._rewind(part)
+            log.info("partition %d: at %d, committed %d", number, part.position, part.committed)
+
+    def _open(self, number: int, place: TopicPartition) -> Part:
+        process = self._process
+        said = self._consumer.committed(place, metadata=True)
+        meta = decoded_offsets(said.metadata) if said else {}
+        committed = said.offset if said else 0
+        start = self._consumer.beginning_offsets([place])[place]
+        file = process.state / "partitions" / f"{process.names.raw}-{number}.duckdb"
+        replica = self._replica(file, number)
+        if replica.offsets and replica.offsets.get("raw", 0) < start:
+            log.warning("partition %d: the state is older than the log, it is made again", number)
+            replica.close()
+            file.unlink()
+            replica = self._replica(file, number)
+        if not replica.offsets:
+            self._begin(replica, number, place, meta, start)
+        fence = process.fence_s
+        part = Part(number, replica, committed, meta, fence)
+        process.adopt(part)
+        return part
+
+    def _replica(self, file: Path, number: int) -> Replica:
+        process = self._process
+        return Replica(file, process.configuration, self._history(number), process.breathe, process.stopping)
+
+    def _history(self, number: int) -> Callable[[int, datetime], Iterator[pl.DataFrame]]:
+        def before(first: int, since: datetime) -> Iterator[pl.DataFrame]:
+            process = self._process
+            yield from History(process.kafka, process.archive, process.plant_dir).before(number, first, since)
+
+        return before
+
+    def _begin(self, replica: Replica, number: int, place: TopicPartition, meta: dict[str, Any], start: int) -> None:
+        """A file without state: from the horizon with what was carried over, or from the beginning of the log."""
+        at = meta.get("carry")
+        if at is None:
+            replica.start(start, None if start == 0 else datetime.now(UTC))
+            if start:
+                replica.extend(BEGINNING)
+            return
+        horizon = datetime.fromisoformat(at)
+        found = self._consumer.offsets_for_times({place: round(horizon.timestamp() * 1000)})[place]
+        first = max(found.offset if found else self._consumer.end_offsets([place])[place], start)
+        carried: Carried = read(self._process.kafka, self._process.plant_dir, number)
+        log.info("partition %d: no state, reading the log again from %s (offset %d)", number, horizon.isoformat(), first)
+        replica.start(first, horizon + AHEAD if first else None, carried)
+
+    def _rewind(self, part: Part) -> None:
+        """The reference topic is read again from where the part needs it; the others skip what they have."""
+        place = TopicPartition(self._process.names.ref, 0)
+        self._process.reference.seek(place, min(part.ref_position, self._process.reference.position(place)))

@@ -1,0 +1,214 @@
+"""A Kafka partition that this worker holds: its replica, how far the store has been told, and what a new holder must do first.
+
+After an assignment the replica catches up to the committed offset without telling (the holder before has told it), then tells
+every figure changed at or after it, and compares with the store once more after the fence delay: a delayed write of the holder
+before cannot be fenced by InfluxDB.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import polars as pl
+
+from ingest.records import Record, decode
+from schemas.frames import FIGURE_KEY, empty
+from scopeline.cluster.carry import Carrier, Sender
+from scopeline.cluster.changes import CHANGES
+from scopeline.cluster.failpoint import failpoint
+from scopeline.cluster.replica import Replica, horizon
+from scopeline.cluster.tell import Teller, events_since, readings_since, traffic_since
+
+log = logging.getLogger(__name__)
+
+_TOLD = {name: CHANGES[name] for name in (*FIGURE_KEY, "lost")}
+_DAY = timedelta(days=1)
+
+
+class Gone(Exception):
+    """The partition has been given to another worker; nothing of it may be told any more."""
+
+
+class Part:
+    """One partition."""
+
+    def __init__(self, number: int, replica: Replica, committed: int, meta: dict[str, Any], fence: float) -> None:
+        """committed: the group's offset, meta: what was committed with it; fence: seconds until the second look."""
+        self.number, self.replica, self.committed, self.meta = number, replica, committed, meta
+        self.carrier = Carrier(number)
+        self.gone = False
+        self.refused = 0
+        self.messages = 0
+        self._ref_told = int(meta.get("ref", 0))
+        self._looked = replica.store.position() if self.caught_up else None  # messages whose readings were told
+        self._clocks: dict[str, datetime] = {}
+        self._carried = 0  # messages of the file whose late readings and events were carried
+        self._fence: float | None = time.monotonic() + fence
+        self._since = empty(_TOLD)  # told since the assignment
+
+    @property
+    def position(self) -> int:
+        """The offset to be applied next."""
+        return self.replica.offsets.get("raw", 0)
+
+    @property
+    def ref_position(self) -> int:
+        return self.replica.offsets.get("ref", 0)
+
+    @property
+    def caught_up(self) -> bool:
+        return self.position >= self.committed
+
+    @property
+    def behind(self) -> bool:
+        """Whether something was applied that the group's offset does not say."""
+        return self.caught_up and (self.position != self.committed or self.commit_meta() != self.meta)
+
+    def commit_meta(self) -> dict[str, Any]:
+        """What is committed with the offset."""
+        found: dict[str, Any] = {"ref": self.ref_position, "plant": self.replica.store.fact("plant")}
+        if horizon := self.replica.store.fact("carry"):
+            found["carry"] = horizon
+        return found
+
+    @property
+    def meta_committed(self) -> str:
+        """What the group has, for a commit that changes nothing."""
+        return json.dumps(self.meta, separators=(",", ":"))
+
+    @property
+    def fence_due(self) -> bool:
+        return self._fence is not None and self.caught_up and time.monotonic() >= self._fence
+
+    # taking --------------------------------------------------------------------------------------------------------------
+    def take(self, records: Sequence[Record]) -> None:
+        """Apply records of the raw topic, which follow those before."""
+        records = [record for record in records if record.offset >= self.position]
+        old = [record for record in records if record.offset < self.committed]
+        for some, noting in ((old, False), (records[len(old) :], True)):
+            if some:
+                self._apply(some, {"raw": some[-1].offset + 1}, noting)
+
+    def take_ref(self, records: Sequence[Record]) -> None:
+        """Apply records of the reference topic; what the holder before had not told waits until the data is caught up."""
+        records = [record for record in records if record.offset >= self.ref_position]
+        old = [record for record in records if record.offset < self._ref_told]
+        new = records[len(old) :] if self.caught_up else []
+        for some, noting in ((old, False), (new, True)):
+            if some:
+                self._apply(some, {"ref": some[-1].offset + 1}, noting)
+
+    def _apply(self, records: Sequence[Record], offsets: dict[str, int], noting: bool) -> None:
+        messages, refused = decode(records)
+        for offset, reason in refused:
+            self.refused += 1
+            log.error("record %d of partition %d holds no messages (%s); it is left out", offset, self.number, reason)
+        if noting and self._looked is None:
+            self._looked = self.replica.store.position()
+        self.messages += messages.height
+        self.replica.apply(messages.drop("offset"), offsets, noting)
+        failpoint("process:after_apply")
+
+    # telling -------------------------------------------------------------------------------------------------------------
+    def tell(self, teller: Teller) -> None:
+        """Everything that changed and is not confirmed."""
+        if not self.caught_up:
+            return
+        changed = self.replica.log.changes(self.committed).select(_TOLD)
+        clocks = dict(self.replica.upkeep.state.clocks.iter_rows())
+        passed = {
+            site: (self._clocks.get(site, now - _DAY), now) for site, now in clocks.items() if self._clocks.get(site) != now
+        }
+        failpoint("process:before_write")
+        teller.figures(self.replica, changed, passed)
+        if self._looked is not None:
+            self._tell_messages(teller, self._looked)
+        teller.clocks({site: clocks[site] for site in passed})
+        failpoint("process:after_write")
+        self._clocks = clocks
+        if self._fence is not None:
+            self._since = pl.concat([self._since, changed]).group_by(FIGURE_KEY).agg(pl.col("lost").any())
+
+    def _tell_messages(self, teller: Teller, since: int) -> None:
+        """Readings, events and counts of the messages after a place."""
+        newest = self.replica.store.position()
+        if newest == since:
+            return
+        readings = readings_since(self.replica, since)
+        teller.readings(readings)
+        teller.events(events_since(self.replica, since))
+        oldest = self.replica.log.asked("SELECT min(received_at) AS at FROM messages WHERE message > ?", [since])["at"].item()
+        if oldest is not None:
+            teller.traffic(traffic_since(self.replica, oldest.replace(second=0, microsecond=0), self.number))
+        self._looked = newest
+
+    def carry(self, sender: Sender, span: timedelta) -> None:
+        """Send what a worker without state would need, before offsets that rely on it are committed."""
+        replica, newest = self.replica, self.replica.upkeep.state.clocks["newest"].max()
+        place = replica.store.position()
+        if not isinstance(newest, datetime) or place == self._carried:
+            return
+        known, now = replica.store.fact("carry"), horizon(newest, span)
+        before = datetime.fromisoformat(known) if known else None
+        records = [*self.carrier.events(replica.log, self._carried)]
+        if before is None or now > before:
+            records += self.carrier.records(replica.log, now)
+        else:
+            sql = "SELECT DISTINCT meter FROM readings WHERE message > ? AND observed_at < ?"
+            late = replica.log.asked(sql, [self._carried, before.replace(tzinfo=None)])["meter"].to_list()
+            records += self.carrier.records(replica.log, before, late) if late else ()
+        sender.send(self.number, records)
+        if before is None or now > before:
+            replica.note("carry", now.isoformat())
+        self._carried = place
+
+    def confirmed(self) -> None:
+        """The group's offset says what the replica says."""
+        self.committed, self.meta = self.position, self.commit_meta()
+        self.replica.log.told(self.committed)
+
+    # the second look -----------------------------------------------------------------------------------------------------
+    def fence(self, teller: Teller) -> int | None:
+        """After the fence delay: compare what was told since the assignment with the store, and tell what differs; how many."""
+        if not self.fence_due:
+            return None
+        self._fence, told = None, self._since
+        self._since = empty(_TOLD)
+        return self.correct(teller, told) if told.height else 0
+
+    def correct(self, teller: Teller, told: pl.DataFrame) -> int:
+        """Compare the store with the replica where these figures are, tell what differs; how many."""
+        found = 0
+        for sources, start, end in _ranges(told):
+            other = teller.compare(self.replica, sources, start, end)
+            if other.height:
+                log.warning("%d figures in InfluxDB differed and are written again", other.height)
+                teller.figures(self.replica, other.select(_TOLD), {})
+                found += other.height
+        return found
+
+    def everything(self) -> pl.DataFrame:
+        """The hull of all figures, for `correct`: one row a source for its first and last interval."""
+        sql = "SELECT source, min(interval_start) AS a, max(interval_start) AS b FROM figures GROUP BY source"
+        found = self.replica.log.asked(sql)
+        rows = pl.concat([found.select("source", interval_start=name) for name in ("a", "b")])
+        return rows.with_columns(pl.col("interval_start").cast(pl.Datetime("us")).dt.replace_time_zone("UTC"))
+
+    def meta_text(self) -> str:
+        return json.dumps(self.commit_meta(), separators=(",", ":"))
+
+    def close(self) -> None:
+        self.replica.close()
+
+
+def _ranges(told: pl.DataFrame) -> list[tuple[list[str], datetime, datetime]]:
+    """(sources, start, end) that hold these figures, sources of like ranges together."""
+    tick = timedelta(microseconds=1)
+    spans = told.group_by("source").agg(start=pl.col("interval_start").min(), end=pl.col("interval_start").max())
+    grouped = spans.group_by(pl.col("start").dt.truncate("1d"), pl.col("end").dt.truncate("1d").alias("last")).agg(
+        pl.col("source"), a=pl.col("start").min(), b=pl.col("end").max()
+    )
+    return [(sorted(sources), a, b + tick) for sources, a, b in grouped.select("source", "a", "b").iter_rows()]

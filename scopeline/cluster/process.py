@@ -1,0 +1,337 @@
+"""The processing worker: a member of the consumer group that turns the log into figures in InfluxDB.
+
+For each partition: apply records to the replica, tell InfluxDB what changed, carry over what a successor needs, commit the
+offsets; in that order, so that a position moves only after the store has the figures.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import KafkaError
+from kafka.structs import OffsetAndMetadata
+
+from scopeline import pipeline
+from scopeline.catalogue import catalogue
+from scopeline.cluster.assign import Assigner
+from scopeline.cluster.carry import Sender
+from scopeline.cluster.failpoint import failpoint
+from scopeline.cluster.kafka import consumer
+from scopeline.cluster.part import Gone, Part
+from scopeline.cluster.plant_topic import KafkaProblem, PlantTopic
+from scopeline.cluster.replica import Stopping
+from scopeline.cluster.tell import Teller
+from scopeline.cluster.topics import topics
+from scopeline.cluster.watchdog import Watchdog
+from scopeline.plant import load, secret
+from scopeline.tokens import STATE
+from sinks.influx import Influx, InfluxProblem, Stopped
+
+log = logging.getLogger(__name__)
+
+TOKEN = "SCOPELINE_INFLUXDB_TOKEN"
+SESSION_S, HEARTBEAT_S, POLL_S = 30, 3, 600
+RECORDS = 20_000
+_PLANT_EVERY, _LAG_EVERY, _AGAIN = 1.0, 10.0, 5.0
+_BREATH = 20.0
+"""Seconds of long work after which the group is told that this member lives."""
+
+
+class Process:
+    """One worker. `run` returns when `stop` was called, and tries again after what may get better by itself."""
+
+    def __init__(self, plant_dir: Path, state: Path | None = None, watchdog: Watchdog | None = None) -> None:
+        self.plant_dir, self.state = plant_dir.resolve(), state or plant_dir.resolve() / STATE / "process"
+        self.stopping = threading.Event()
+        self.watchdog = watchdog or Watchdog()
+        self.parts: dict[int, Part] = {}
+        self.problem: str | None = "starting"
+        self.lag: dict[int, int] = {}
+        self.committed_at: float | None = None
+        self.teller: Teller | None = None
+        self.sender: Sender | None = None
+        self._busy: Part | None = None
+        self._polled = self._plant_at = self._lag_at = 0.0
+
+    # life ----------------------------------------------------------------------------------------------------------------
+    def stop(self) -> None:
+        """Ask `run` to end: what is being done is finished or given up, nothing half is committed."""
+        self.stopping.set()
+
+    def run(self) -> None:
+        """Work until stopped."""
+        self.watchdog.start()
+        try:
+            while not self.stopping.is_set():
+                try:
+                    self._session()
+                except (Stopping, Stopped):
+                    break
+                except (KafkaError, KafkaProblem, InfluxProblem, OSError) as error:
+                    self.problem = f"{type(error).__name__}: {error}" if isinstance(error, KafkaError) else str(error)
+                    log.error("%s; trying again in %.0f s", self.problem, _AGAIN)
+                    self.watchdog.beat()
+                    self.stopping.wait(_AGAIN)
+        finally:
+            self.watchdog.stop()
+
+    def _session(self) -> None:
+        """Connect to everything, work until something breaks."""
+        plant, problems = load(self.plant_dir)
+        settings = plant.settings if plant else None
+        if settings is None or settings.kafka is None or settings.influxdb is None:
+            said = "; ".join(str(p) for p in problems if p.severity == "error")
+            raise InfluxProblem(said or "plant.yaml needs kafka: and influxdb: for the cluster profile")
+        if settings.archive is None:
+            raise InfluxProblem("plant.yaml needs archive: for the cluster profile")
+        self.kafka, self.names, self.archive = settings.kafka, topics(settings.kafka), settings.archive
+        self.fence_s = SESSION_S + settings.influxdb.timeout.total_seconds() + 5
+        token = secret(self.plant_dir, settings.influxdb.token_file, TOKEN)
+        influx = Influx(settings.influxdb, token, self._waiting())
+        self.teller = Teller(influx, settings.influxdb.bucket, settings.influxdb.max_series)
+        influx.ping()
+        follow = PlantTopic(self.kafka, self.plant_dir, self.state)
+        try:
+            now = follow.current()
+            if now is None:
+                raise InfluxProblem("no plant folder has been published yet: run `scopeline apply`")
+            self.configuration = pipeline.configure(now.plant, catalogue(), {})
+            self.version, self._follow = now.version, follow
+            self.sender = Sender(self.kafka, self.plant_dir)
+            with self._consumers() as (self.consumer, self.reference):
+                self.problem = None
+                while not self.stopping.is_set():
+                    self._turn()
+        finally:
+            follow.close()
+            influx.close()
+            if self.sender:
+                self.sender.close()
+            self.sender = None
+            for part in self.parts.values():
+                part.close()
+            self.parts.clear()
+
+    @contextmanager
+    def _consumers(self) -> Iterator[tuple[Any, Any]]:
+        common = consumer(self.kafka, self.plant_dir) | {"fetch_max_wait_ms": 100, "max_partition_fetch_bytes": 8 * 1024 * 1024}
+        data = KafkaConsumer(
+            **common,
+            group_id=self.names.group,
+            partition_assignment_strategy=[CooperativeStickyAssignor],
+            max_poll_records=RECORDS,
+            max_poll_interval_ms=POLL_S * 1000,
+            session_timeout_ms=SESSION_S * 1000,
+            heartbeat_interval_ms=HEARTBEAT_S * 1000,
+        )
+        reference = KafkaConsumer(**common)
+        try:
+            reference.assign([TopicPartition(self.names.ref, 0)])
+            self.assigner = Assigner(self, data)
+            data.subscribe([self.names.raw], listener=_Listener(self))
+            yield data, reference
+        finally:
+            for one in (data, reference):
+                one.close(timeout_ms=4000)
+
+    # one turn ------------------------------------------------------------------------------------------------------------
+    def _turn(self) -> None:
+        self.watchdog.beat()
+        self._take_plant()
+        records = self._poll(250)
+        self._take_reference()
+        for place, some in records.items():
+            part = self.parts.get(place.partition)
+            if part is not None:
+                with self._at(part):
+                    part.take(some)
+        for part in list(self.parts.values()):
+            if part.behind or part.fence_due:
+                with self._at(part):
+                    self._confirm(part)
+        self._measure()
+
+    def _poll(self, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
+        found: dict[TopicPartition, list[Any]] = self.consumer.poll(timeout_ms=timeout_ms, max_records=RECORDS)
+        self._polled = time.monotonic()
+        self.assigner.open()
+        return found
+
+    @contextmanager
+    def _at(self, part: Part) -> Iterator[None]:
+        """Work on a part, which may be taken away meanwhile."""
+        self._busy = part
+        try:
+            if not part.gone:
+                yield
+        except Gone:
+            log.warning("partition %d went to another worker", part.number)
+        finally:
+            self._busy = None
+            if part.gone:
+                part.close()
+
+    def _confirm(self, part: Part) -> None:
+        """Tell, then commit."""
+        assert self.teller is not None and self.sender is not None
+        if time.monotonic() - self._polled > SESSION_S / 2:
+            self._alive(part)
+        part.tell(self.teller)
+        part.carry(self.sender, self.kafka.horizon)
+        place = TopicPartition(self.names.raw, part.number)
+        try:
+            self.consumer.commit({place: OffsetAndMetadata(part.position, part.meta_text(), -1)}, timeout_ms=20_000)
+        except KafkaError as error:
+            if error.retriable and not _lost(error):
+                raise
+            self._lose([part.number])
+            raise Gone from error
+        failpoint("process:after_commit")
+        part.confirmed()
+        self.committed_at = time.monotonic()
+        if part.fence_due:
+            part.fence(self.teller)
+
+    def _alive(self, part: Part) -> None:
+        """After a long pause: whether this partition is still ours, before anything is told."""
+        place = TopicPartition(self.names.raw, part.number)
+        try:
+            self.consumer.commit({place: OffsetAndMetadata(part.committed, part.meta_committed, -1)}, timeout_ms=20_000)
+        except KafkaError as error:
+            self._lose([part.number])
+            raise Gone from error
+
+    def _take_reference(self) -> None:
+        found = self.reference.poll(timeout_ms=0, max_records=RECORDS)
+        for records in found.values():
+            self.assigner.reference_at = records[-1].offset + 1
+            for part in list(self.parts.values()):
+                with self._at(part):
+                    part.take_ref(records)
+        due = [
+            part.ref_position for part in self.parts.values() if part.caught_up and part.ref_position < self.assigner.reference_at
+        ]
+        if due:  # what had to wait until the data was caught up
+            self.reference.seek(TopicPartition(self.names.ref, 0), min(due))
+
+    def _take_plant(self) -> None:
+        if time.monotonic() - self._plant_at < _PLANT_EVERY:
+            return
+        self._plant_at = time.monotonic()
+        new = self._follow.poll()
+        if new is None:
+            return
+        log.info("plant folder %s is put in force", new.version)
+        self.configuration = pipeline.configure(new.plant, catalogue(), {})
+        self.version = new.version
+        for part in list(self.parts.values()):
+            with self._at(part):
+                self.adopt(part)
+
+    def adopt(self, part: Part) -> None:
+        """Put the configuration in force in a part; what it changes is told with the next commit."""
+        if part.replica.store.fact("plant") != self.version:
+            changed = part.replica.configure(self.configuration.plant, self.version)
+            log.info("partition %d: %d figures changed by version %s", part.number, changed, self.version)
+
+    # meanwhile -----------------------------------------------------------------------------------------------------------
+    def breathe(self) -> None:
+        """Amid long work: the watchdog and the group learn that this member lives; Gone when the partition does not stay."""
+        self.watchdog.beat()
+        if self.stopping.is_set():
+            raise Stopping
+        if time.monotonic() - self._polled > _BREATH:
+            held = self.consumer.assignment()
+            self.consumer.pause(*held)
+            self.consumer.poll(timeout_ms=0)
+            self._polled = time.monotonic()
+            self.consumer.resume(*self.consumer.paused())
+        if self._busy is not None and self._busy.gone:
+            raise Gone
+
+    def _waiting(self) -> "_Waiting":
+        return _Waiting(self)
+
+    def _lose(self, numbers: Iterable[int]) -> None:
+        """These partitions are not ours any more."""
+        for number in numbers:
+            part = self.parts.pop(number, None)
+            self.assigner.wanted.discard(number)
+            if part is not None:
+                part.gone = True
+                if part is not self._busy:
+                    part.close()
+
+    def _measure(self) -> None:
+        """Lag by partition: for the watchdog, the metrics and InfluxDB."""
+        if time.monotonic() - self._lag_at < _LAG_EVERY or not self.parts or self.teller is None:
+            return
+        self._lag_at = time.monotonic()
+        places = [TopicPartition(self.names.raw, number) for number in self.parts]
+        ends = {place.partition: end for place, end in self.consumer.end_offsets(places).items()}
+        at = {number: part.position for number, part in self.parts.items()}
+        self.watchdog.positions(at, ends)
+        self.lag = {number: max(0, ends.get(number, 0) - position) for number, position in at.items()}
+        now = datetime.now(UTC)
+        rows = []
+        for number, part in self.parts.items():
+            newest = part.replica.upkeep.state.clocks["newest"].max()
+            seconds = (now - newest).total_seconds() if self.lag[number] and isinstance(newest, datetime) else 0.0
+            rows.append({"at": now, "partition": str(number), "records": float(self.lag[number]), "seconds": seconds})
+        self.teller.lag(
+            pl.DataFrame(
+                rows,
+                schema={"at": pl.Datetime("us", "UTC"), "partition": pl.String, "records": pl.Float64, "seconds": pl.Float64},
+            )
+        )
+
+
+class _Waiting(threading.Event):
+    """What the InfluxDB client waits on: meanwhile the worker stays a member of its group."""
+
+    def __init__(self, process: Process) -> None:
+        super().__init__()
+        self._process = process
+
+    def wait(self, timeout: float | None = None) -> bool:
+        end = time.monotonic() + (timeout or 0)
+        while (left := end - time.monotonic()) > 0:
+            if self._process.stopping.wait(min(1.0, left)):
+                return True
+            self._process.problem = self._process.teller.problem if self._process.teller else None
+            self._process.breathe()
+        self._process.problem = None
+        return self._process.stopping.is_set()
+
+
+class _Listener(ConsumerRebalanceListener):
+    """Partitions come and go while the worker polls."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self._process.assigner.wanted |= {place.partition for place in assigned}
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self._process._lose([place.partition for place in revoked])
+
+    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
+        self._process._lose([place.partition for place in lost])
+
+
+def _lost(error: KafkaError) -> bool:
+    return type(error).__name__ in (
+        "CommitFailedError",
+        "IllegalGenerationError",
+        "UnknownMemberIdError",
+        "RebalanceInProgressError",
+    )

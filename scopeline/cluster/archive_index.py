@@ -99,7 +99,8 @@ class Index:
     """The entries of one topic and partition."""
 
     def __init__(self, place: Vault, topic: str, partition: int) -> None:
-        self._place, self.folder = place, f"{INDEX}/{topic}-{partition}"
+        self._place, self.topic, self.folder = place, topic, f"{INDEX}/{topic}-{partition}"
+        self._file = re.compile(rf"{re.escape(topic)}-{partition}-(\d+)-(\d+)\.parquet")
 
     def keys(self) -> list[Key]:
         """All entries, by what their names say."""
@@ -113,6 +114,11 @@ class Index:
     def end(self) -> int | None:
         """The offset after the newest that the archive holds; None: it holds nothing."""
         return max((key.end for key in self.keys()), default=None)
+
+    def holds(self, name: str, start: int, end: int) -> bool:
+        """Whether a file, by its name, has only offsets of this partition in [start, end)."""
+        found = self._file.fullmatch(name.rsplit("/", 1)[1])
+        return found is not None and start <= int(found[1]) and int(found[2]) < end
 
     def load(self, key: Key) -> Entry:
         """An entry with its files; Damaged where it is not what was written, Missing where it is gone."""

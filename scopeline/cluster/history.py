@@ -106,7 +106,7 @@ class History:
         return client
 
     def _log(self, partition: int, start: int, end: int, since: datetime, after: Key | None) -> Iterator[pl.DataFrame]:
-        """[start, end) from Kafka. after: the archive's next entry; what was lost before it counts if it may be newer than since."""
+        """[start, end) from Kafka. after: the archive's next entry; what is lost before it counts where it may be newer."""
         place = TopicPartition(self._topic, partition)
         with reaching(self._kafka, self._topic):
             client = self._client()
@@ -116,8 +116,8 @@ class History:
                 first, last = client.beginning_offsets([place])[place], client.end_offsets([place])[place]
             if last < end:
                 raise HistoryMissing(
-                    f"{self._topic}, partition {partition}: there are no offsets {max(start, last)} to {end - 1}: the topic ends before "
-                    f"{last}, so it was made anew. Choose another kafka.prefix, or delete the workers' state and offsets."
+                    f"{self._topic}, partition {partition}: there are no offsets {max(start, last)} to {end - 1}: the topic "
+                    f"ends before {last}, so it was made anew. Choose another kafka.prefix, or delete the workers' state."
                 )
             if first >= end:
                 kept = datetime.now(UTC) - self._kafka.retention  # what Kafka dropped by itself was older than this

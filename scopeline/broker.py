@@ -199,7 +199,7 @@ class EmbeddedBroker:
             raise BrokerStart(f"The embedded broker cannot start: {self._error}")
 
     def stop(self, timeout: float = 5) -> None:
-        if self._thread.is_alive() and not self._error:
+        if self._thread.is_alive() and self._ready.wait(timeout) and not self._error:  # it may still be starting
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join(timeout)
 

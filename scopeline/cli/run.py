@@ -50,6 +50,14 @@ def command(
     scopeline run --port 9000 --mqtt-port 1884
     ```
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: everything is stopped in order
+    with suppress(KeyboardInterrupt):
+        _run(plant, profile, role, port, mqtt_port, console)
+    typer.echo("Stopped.")
+
+
+def _run(plant: Path, profile: str | None, role: str, port: int | None, mqtt_port: int | None, console: bool) -> None:
+    """Start, serve, stop; a KeyboardInterrupt passes through when all is stopped."""
     from scopeline.broker import BrokerStart
     from scopeline.log import StateError
     from scopeline.runtime import PlantInvalid, Runtime
@@ -58,21 +66,18 @@ def command(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for noisy in ("httpx", "watchfiles", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: everything is stopped in order
     begun = time.monotonic()
     runtime = Runtime(plant, mqtt_port)
     try:
         _only_embedded(plant, profile, role)
         runtime.start()
+        _serve(runtime, port, console, begun)
     except PlantInvalid as invalid:
         fail(f"{invalid}\nScopeline does not start with errors in the plant folder; `scopeline check` lists all problems.", 1)
     except (StateError, BrokerStart) as error:
         fail(str(error), 1)
-    try:
-        _serve(runtime, port, console, begun)
     finally:
         runtime.stop()
-        typer.echo("Stopped.")
 
 
 def _only_embedded(plant: Path, profile: str | None, role: str) -> None:

@@ -59,14 +59,18 @@ class Instance:
         self.folder, self.mqtt, self.console = folder, free_port(), free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *more: str) -> float:
+    def launched(self, *more: str) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-c", "from scopeline.cli import main; main()", "run", "--plant", str(self.folder)]
         command += ["--port", str(self.console), "--mqtt-port", str(self.mqtt), "--no-console", *more]
         with (self.folder / "out.log").open("ab") as out:
             self.process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
+        return self.process
+
+    def start(self, *more: str) -> float:
         begun = time.monotonic()
+        running = self.launched(*more)
         while time.monotonic() < begun + 60:
-            assert self.process.poll() is None, self.said()
+            assert running.poll() is None, self.said()
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.mqtt)) == 0:
                     return time.monotonic() - begun
@@ -221,6 +225,25 @@ def test_start_and_stop(instance: Instance) -> None:
     assert code == 0 and seconds < 10, instance.said()
     assert not place.exists()
     assert "Stopped." in instance.said()
+
+
+def test_a_stop_while_it_starts_leaves_nothing_behind(instance: Instance) -> None:
+    """SIGTERM at moments spread over the start: it ends at once, and the folder can be used again."""
+    whole, ended = instance.start(), set()
+    instance.stop()
+    for part in range(8):
+        (instance.folder / "out.log").unlink()
+        running = instance.launched()
+        time.sleep(whole * part / 6)
+        code, seconds = instance.stop()
+        ended.add(code)
+        said = instance.said()
+        assert code in (0, -signal.SIGTERM) and seconds < 10, said  # -SIGTERM: before anything of ours ran
+        assert code or said.endswith("Stopped.\n"), said
+        assert not any(word in said for word in ("Traceback", "Exception", "Aborted")), said
+        assert running.poll() is not None and not (instance.folder / ".scopeline/instance.json").exists()
+        Log(instance.folder / ".scopeline/scopeline.duckdb").close()  # nobody holds the file, and it is whole
+    assert ended == {0, -signal.SIGTERM}, "the moments reach from before the start to after it"
 
 
 def test_an_edit_is_taken_up_and_a_broken_one_is_not(instance: Instance) -> None:

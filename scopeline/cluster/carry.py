@@ -62,8 +62,8 @@ class Carrier:
     def events(self, log: NotingLog, since: int) -> Iterator[tuple[bytes, bytes]]:
         """Every version of the events that messages after a place have named."""
         columns = ", ".join(f't."{name}"' for name in READINGS)
-        sql = f"""SELECT {columns} FROM readings t JOIN
-        (SELECT DISTINCT meter, event FROM readings WHERE message > ? AND event IS NOT NULL) k USING (meter, event) ORDER BY ALL"""
+        named = "SELECT DISTINCT meter, event FROM readings WHERE message > ? AND event IS NOT NULL"
+        sql = f"SELECT {columns} FROM readings t JOIN ({named}) k USING (meter, event) ORDER BY ALL"
         found = loaded(log.asked(sql, [since]), READINGS)
         for (meter, event), rows in found.partition_by("meter", "event", as_dict=True).items():
             yield from self._changed(f"{meter}#{event}", {"readings": [*map(_plain, rows.iter_rows(named=True))]})

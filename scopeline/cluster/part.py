@@ -117,7 +117,7 @@ class Part:
         """Everything that changed and is not confirmed."""
         if not self.caught_up:
             return
-        changed = self.replica.log.changes(self.committed).select(_TOLD)
+        changed = self.replica.log.changes(self.committed).select(_TOLD.keys())
         clocks = dict(self.replica.upkeep.state.clocks.iter_rows())
         passed = {
             site: (self._clocks.get(site, now - _DAY), now) for site, now in clocks.items() if self._clocks.get(site) != now
@@ -186,7 +186,7 @@ class Part:
             other = teller.compare(self.replica, sources, start, end)
             if other.height:
                 log.warning("%d figures in InfluxDB differed and are written again", other.height)
-                teller.figures(self.replica, other.select(_TOLD), {})
+                teller.figures(self.replica, other.select(_TOLD.keys()), {})
                 found += other.height
         return found
 

@@ -96,7 +96,7 @@ class Process:
         self.fence_s = SESSION_S + settings.influxdb.timeout.total_seconds() + 5
         token = secret(self.plant_dir, settings.influxdb.token_file, TOKEN)
         influx = Influx(settings.influxdb, token, self._waiting())
-        self.teller = Teller(influx, settings.influxdb.bucket, settings.influxdb.max_series)
+        self.teller = Teller(influx, settings.influxdb)
         influx.ping()
         follow = PlantTopic(self.kafka, self.plant_dir, self.state)
         try:

@@ -55,7 +55,8 @@ def sums(
             wanted = pl.concat([wanted, *ended]).group_by("interval_start", "interval_end", *SERIES).agg(pl.col("lost").any())
         if wanted.height:
             gone = wanted.filter("lost").select("interval_start", *SERIES)
-            yield Sums(interval, _summed(log, wanted, plan), gone)
+            rows = _summed(log, wanted, plan).filter((pl.col("known") > 0) | (pl.col("expected_s") > 0))
+            yield Sums(interval, rows, gone)
 
 
 def _recent(log: Asks, since: datetime) -> pl.DataFrame:

@@ -1,18 +1,19 @@
-"""Tells InfluxDB what changed in a replica: figures, their sums, readings, clocks and events, so that any of it can be told again.
+"""Tells InfluxDB what changed in a replica: figures, their sums, readings, clocks and events; any of it can be told again.
 
-Every point has a key and a value that follow from the replica alone: telling twice changes nothing. A figure that lost a number is
-deleted first, since InfluxDB keeps a field that a later point does not mention.
+Every point has a key and a value that follow from the replica alone: telling twice changes nothing. A figure that lost a number
+is deleted first, since InfluxDB keeps a field that a later point does not mention.
 """
 
 import logging
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
 
 from processors import collapse
 from processors.output import finish_base
+from schemas.connections import InfluxDB
 from schemas.frames import EVENTS, FIGURE_KEY, FIGURES, READINGS, TIME
 from schemas.influx import FIGURE_TAGS, ROLLUPS, buckets, plant_tags
 from schemas.influx import FIGURES as MEASUREMENT
@@ -31,10 +32,10 @@ _KEYS = 50_000
 class Teller:
     """One InfluxDB. Counts for metrics: points, deleted, refused."""
 
-    def __init__(self, influx: Influx, bucket: str, max_series: int) -> None:
-        self._influx, self._buckets = influx, buckets(bucket)
-        self._bucket = bucket
-        self._bound = Bound(max_series)
+    def __init__(self, influx: Influx, settings: InfluxDB) -> None:
+        self._influx, self._bucket, self._buckets = influx, settings.bucket, buckets(settings.bucket)
+        self._kept = {"readings": settings.readings_retention, "health": settings.health_retention}
+        self._bound = Bound(settings.max_series)
         self.counts = dict.fromkeys(("points", "deleted", "refused", "over_bound"), 0)
         self.refusals: list[str] = []
 
@@ -80,12 +81,12 @@ class Teller:
             self.counts["over_bound"] += refused.height
             names = ", ".join(refused["meter"].head(3))
             self._refuse(f"{refused.height} more meters than influxdb.max_series allows are not written as series: {names} ...")
-        self._write("readings", line_protocol.readings(admitted))
+        self._write("readings", line_protocol.readings(self._still(admitted, "readings", "observed_at")))
 
     def clocks(self, clocks: Mapping[str, datetime]) -> None:
         """Site -> newest received_at of its readings."""
         if clocks:
-            self._write("health", line_protocol.clock(clocks))
+            self._write("health", line_protocol.clock(clocks, datetime.now(UTC).replace(second=0, microsecond=0)))
 
     def events(self, events: pl.DataFrame) -> None:
         """EVENTS of meters."""
@@ -94,7 +95,7 @@ class Teller:
     def traffic(self, counts: pl.DataFrame) -> None:
         """at, feed, outcome, partition, messages: totals of minutes."""
         if counts.height:
-            self._write("health", line_protocol.feeds(counts))
+            self._write("health", line_protocol.feeds(self._still(counts, "health", "at")))
 
     def lag(self, behind: pl.DataFrame) -> None:
         """at, partition, records, seconds."""
@@ -103,7 +104,11 @@ class Teller:
 
     def _events(self, events: pl.DataFrame) -> None:
         if events.height:
-            self._write("health", line_protocol.events(events))
+            self._write("health", line_protocol.events(self._still(events, "health", "at")))
+
+    def _still(self, frame: pl.DataFrame, kept: str, time: str) -> pl.DataFrame:
+        """What the bucket would not refuse as too old for its retention."""
+        return frame.filter(pl.col(time) > datetime.now(UTC) - self._kept[kept] + timedelta(hours=1))
 
     def _write(self, kept: str, lines: pl.Series) -> None:
         if lines.is_empty():
@@ -125,7 +130,7 @@ class Teller:
         tags = plant_tags(configuration.plant.settings.tags)
         wanted = sorted(set(sources))
         there = Reader(self._influx, self._bucket, tags).read_figures(start, end, wanted)
-        rows = [rows for rows in replica.store.figures(start, end, sources=wanted)]
+        rows = list(replica.store.figures(start, end, sources=wanted))
         here = finish_base(pl.concat(rows), configuration.plan, {}) if rows else there.clear()
         columns = [name for name in here.columns if name != "interval_end"]
         there, here = there.select(columns), here.select(columns)

@@ -76,6 +76,15 @@ def channel_name(native: str) -> str:
     return _OTHER.sub("_", native.lower()).strip("_") or "value"
 
 
+def scalar(node: Document) -> Token:
+    """A node where it is a token; None for what has parts, or is not there.
+
+    >>> scalar('"p7"'), scalar({"a": "1"}), scalar(None)
+    ('"p7"', None, None)
+    """
+    return node if isinstance(node, (str, Leaf)) else None
+
+
 def text(token: Token) -> str | None:
     """The text of a token: a string's content, a number as written; None for null, booleans and what is not there.
 

@@ -1,8 +1,24 @@
-"""Names every scalar of a document by its path, for formats that describe themselves."""
+"""Names every scalar of a document by its path, and says what a name means, for formats that describe themselves."""
 
+import re
 from collections.abc import Iterator
 
 from ingest.decoders.decoder import MAX_NAME, Document, Unreadable
+
+Meaning = tuple[str | None, str]
+"""Unit and kind that a format fixes for a value."""
+Meanings = tuple[tuple[re.Pattern[str], str | None, str], ...]
+"""Names by pattern, with unit and kind; the first that matches counts."""
+
+
+def meaning(name: str, of: Meanings) -> Meaning:
+    """Unit and kind of a name; a name that the format does not fix is a level without unit.
+
+    >>> of = ((re.compile("power(_l[0-9])?"), "W", "rate"),)
+    >>> meaning("power_l1", of), meaning("state", of)
+    (('W', 'rate'), (None, 'level'))
+    """
+    return next(((unit, kind) for pattern, unit, kind in of if pattern.fullmatch(name)), (None, "level"))
 
 
 def flatten(node: Document, name: str = "") -> Iterator[tuple[str, Document]]:

@@ -9,12 +9,11 @@ Source: shelly-api-docs.shelly.cloud (gen1 MQTT; gen2 components Switch, EM, EMD
 import re
 
 from ingest.decoders import plain
-from ingest.decoders.decoder import Decoder, Document, Field, Leaf, Token
-from ingest.decoders.flatten import flatten
+from ingest.decoders.decoder import Decoder, Document, Field, Token, scalar
+from ingest.decoders.flatten import Meaning, Meanings, flatten, meaning
 
-_Meaning = tuple[str | None, str]
 _PARTS_1 = ("relay", "emeter", "meter", "roller", "light", "white", "color")
-_GEN_1: dict[str, _Meaning] = {
+_GEN_1: dict[str, Meaning] = {
     "power": ("W", "rate"),
     "reactive_power": ("var", "level"),
     "voltage": ("V", "level"),
@@ -25,7 +24,7 @@ _GEN_1: dict[str, _Meaning] = {
     "total": ("Wh", "counter"),
     "total_returned": ("Wh", "counter"),
 }
-_GEN_2: tuple[tuple[re.Pattern[str], str | None, str], ...] = (
+_GEN_2: Meanings = (
     (re.compile(r"(?:ret_)?aenergy\.total|(?:[abc]_)?total_act(?:_ret)?(?:_energy)?"), "Wh", "counter"),
     (re.compile(r"(?:ret_)?aenergy\.by_minute\[\d+\]"), "mWh", "level"),
     (re.compile(r"apower|(?:[abc]_|total_)?act_power"), "W", "rate"),
@@ -68,9 +67,8 @@ def fields(document: Document, place: tuple[str, str]) -> list[Field]:
     params = document.get("params") if isinstance(document, dict) else None
     if not isinstance(params, dict):
         return []
-    stamp = params.get("ts")
-    own = stamp if isinstance(stamp, (str, Leaf)) else None
-    return [found for name, part in params.items() if isinstance(part, dict) for found in _component(name, part, own)]
+    stamp = scalar(params.get("ts"))
+    return [found for name, part in params.items() if isinstance(part, dict) for found in _component(name, part, stamp)]
 
 
 def _first(document: Document, component: str) -> list[Field]:
@@ -88,7 +86,7 @@ def _component(component: str, document: Document, stamp: Token) -> list[Field]:
     for native, value in flatten(document):
         if _PASSED_OVER.fullmatch(native):
             continue
-        unit, kind = next(((unit, kind) for name, unit, kind in _GEN_2 if name.fullmatch(native)), (None, "level"))
+        unit, kind = meaning(native, _GEN_2)
         long = f"{component}.{native}" if native else component
         found.append(Field(long, value, unit, kind, short=native or None, stamp=stamp, stamp_format="epoch_s"))
     return found

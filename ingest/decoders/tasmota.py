@@ -9,8 +9,8 @@ import re
 from typing import Any
 
 from ingest.decoders import json
-from ingest.decoders.decoder import Decoder, Document, Field, Leaf, channel_name
-from ingest.decoders.flatten import flatten
+from ingest.decoders.decoder import Decoder, Document, Field, channel_name, scalar
+from ingest.decoders.flatten import Meaning, Meanings, flatten, meaning
 
 _ENERGY = {
     **dict.fromkeys(("Total", "ExportActive", "ImportActive", "TotalTariff", "ExportTariff"), ("kWh", "counter")),
@@ -26,7 +26,7 @@ _ENERGY = {
     "CurrentNeutral": ("A", "level"),
     "Frequency": ("Hz", "level"),
 }
-_EM24 = (
+_EM24: Meanings = (
     (re.compile(r"Energy_Tot_(?:Import|Export)"), "kWh", "counter"),
     (re.compile(r"Power_L\d"), "W", "rate"),
     (re.compile(r"Power_va_L\d"), "VA", "level"),
@@ -37,12 +37,12 @@ _EM24 = (
 _PHASE = re.compile(r"\[(\d+)\]")
 
 
-def _meaning(native: str) -> tuple[str | None, str]:
+def _meaning(native: str) -> Meaning:
     section, _, name = native.partition(".")
     if section == "ENERGY":
         return _ENERGY.get(_PHASE.sub("", name), (None, "level"))
     if section == "EM24":
-        return next(((unit, kind) for pattern, unit, kind in _EM24 if pattern.fullmatch(name)), (None, "level"))
+        return meaning(name, _EM24)
     return None, "level"
 
 
@@ -58,8 +58,7 @@ def fields(document: Document, place: Any) -> list[Field]:
         document = document["StatusSNS"]
     if not isinstance(document, dict):
         return []
-    time = document.get("Time")
-    stamp = time if isinstance(time, (str, Leaf)) else None
+    stamp = scalar(document.get("Time"))
     found = []
     for native, value in flatten({key: value for key, value in document.items() if key != "Time"}):
         unit, kind = _meaning(native)

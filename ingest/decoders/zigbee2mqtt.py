@@ -7,10 +7,10 @@ Source: zigbee2mqtt.io, guide/usage/exposes and guide/configuration/mqtt.
 import re
 
 from ingest.decoders import plain
-from ingest.decoders.decoder import Decoder, Document, Field, Leaf
-from ingest.decoders.flatten import flatten
+from ingest.decoders.decoder import Decoder, Document, Field, scalar
+from ingest.decoders.flatten import Meanings, flatten, meaning
 
-_MEANING: tuple[tuple[re.Pattern[str], str, str], ...] = (
+_MEANINGS: Meanings = (
     (re.compile(r"(?:produced_)?energy(?:_l[0-9]+|_phase_[abc]|_[0-9])?"), "kWh", "counter"),
     (re.compile(r"power_apparent(?:_l[0-9]+|_phase_[abc])?"), "VA", "level"),
     (re.compile(r"power_reactive(?:_l[0-9]+|_phase_[abc])?"), "var", "level"),
@@ -43,14 +43,13 @@ def fields(document: Document, place: str) -> list[Field]:
     """
     if place == "bridge" or place.split("/")[-1] in _PASSED_OVER:
         return []
-    seen = document.get("last_seen") if isinstance(document, dict) else None
-    stamp = seen if isinstance(seen, (str, Leaf)) else None
+    stamp = scalar(document.get("last_seen")) if isinstance(document, dict) else None
     battery = isinstance(document, dict) and "battery" in document
     found = []
     for name, value in flatten(document, place.replace("/", ".")):
         if name == "last_seen":
             continue
-        unit, kind = next(((unit, kind) for pattern, unit, kind in _MEANING if pattern.fullmatch(name)), (None, "level"))
+        unit, kind = meaning(name, _MEANINGS)
         if battery and name == "voltage":
             unit = "mV"
         found.append(Field(name, value, unit, kind, stamp=stamp, stamp_format="iso8601_or_ms"))

@@ -5,6 +5,7 @@ A set with yearly rows has one row a region and year under one version; the late
 
 import re
 from fractions import Fraction
+from functools import partial
 
 import polars as pl
 
@@ -105,46 +106,40 @@ def _validity(row: dict) -> tuple[str | None, tuple[str | None, str | None]]:
 FIXED_BOUNDARY = {"owid_eu": "generation", "owid_world": "life_cycle", "egrid_states": "generation"}
 """owid_eu: EEA's intensity of electricity generation, CO2 only. owid_world: life cycle, as its rows note."""
 
+_grid = partial(Publication, file=FILE, normalise=normalise)
+
 PUBLICATIONS = (
-    Publication(
+    _grid(
         set="owid_eu",
         version="2020",
-        file=FILE,
         title="Carbon intensity of electricity generation in Europe, 2000-2020 (Our World in Data, Ember, EEA)",
         publisher="Our World in Data / Ember / European Environment Agency",
-        normalise=normalise,
         rows="yearly",
         source="codecarbon EU carbon intensity (OWID/Ember/EEA)",
         note="CO2 only; a row for each year, up to 2020; the version is the last year",
     ),
-    Publication(
+    _grid(
         set="owid_world",
         version="2023",
-        file=FILE,
         title="Carbon intensity of electricity by country, 2009-2023 (Our World in Data, Ember)",
         publisher="Our World in Data / Ember",
-        normalise=normalise,
         rows="yearly",
         source="codecarbon global_energy_mix (Our World in Data / Ember)",
         note="life-cycle values: never chosen for a grid region, only by explicit id; the version is the last year",
     ),
-    Publication(
+    _grid(
         set="green_algorithms",
         version="3.0",
-        file=FILE,
         title="Green Algorithms, CI_aggregated (carbonfootprint.com and national sources), v3.0",
         publisher="Green Algorithms project",
-        normalise=normalise,
         source="Green Algorithms CI_aggregated",
         note="boundary by row as its note says; rows that do not state one are chosen by explicit id only",
     ),
-    Publication(
+    _grid(
         set="egrid_states",
         version="2016",
-        file=FILE,
         title="US EPA eGRID 2016, state output emission rates of CO2 (as in codecarbon)",
         publisher="US Environmental Protection Agency",
-        normalise=normalise,
         source="codecarbon usa_emissions (EPA eGRID 2016)",
         note="CO2 only",
     ),

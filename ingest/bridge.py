@@ -7,6 +7,7 @@ delivers those messages again.
 
 from collections import deque
 from collections.abc import Iterable
+from typing import NamedTuple
 
 
 class Receipt:
@@ -53,11 +54,17 @@ class Receipts:
             ready.append(waiting.popleft().packet_id)
         return ready
 
-    def stale(self, receipt: Receipt) -> bool:
-        """True where it came on a connection that is gone."""
-        return receipt.connection != self._connection
-
     def reconnected(self) -> None:
         """The connection is gone: nothing received on it will be acknowledged."""
         self._connection += 1
         self._open.clear()
+
+
+class Received(NamedTuple):
+    """A message as it came from a broker."""
+
+    topic: str
+    payload: bytes
+    received_us: int
+    retained: bool
+    receipt: Receipt | None  # None: QoS 0, nobody waits

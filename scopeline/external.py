@@ -40,9 +40,17 @@ class External:
         self.name, self._inbox = name, inbox
         self._label = None if first else name
         self._paused = threading.Event()
-        who = client_id(plant.settings.organisation, *(site.site for site in plant.settings.sites), name)
+        who = broker.client_id or client_id(plant.settings.organisation, *(site.site for site in plant.settings.sites), name)
         password = secret_of(plant_dir, name, broker)
-        self.subscriber = Subscriber(broker, filters_of(plant, name), self._take, name=who, password=password, folder=plant_dir)
+        self.subscriber = Subscriber(
+            broker,
+            filters_of(plant, name),
+            self._take,
+            name=who,
+            password=password,
+            folder=plant_dir,
+            ready=lambda: not inbox.full,
+        )
 
     def start(self) -> None:
         self.subscriber.start()
@@ -57,12 +65,10 @@ class External:
     def subscribe(self, filters: list[str]) -> None:
         self.subscriber.subscribe(filters)
 
-    def _take(self, message: Received) -> None:
-        while not self._inbox.wait_for_space(0.5):
-            if self._paused.is_set():
-                return
-        if not self._paused.is_set():
-            topic, payload, received_us, retained, receipt = message
+    def _take(self, messages: list[Received]) -> None:
+        if self._paused.is_set():
+            return
+        for topic, payload, received_us, retained, receipt in messages:
             self._inbox.offer(Delivery(topic, payload, received_us, self, receipt, retained, self._label))
 
     def settle(self, tokens: list[Any], places: list[int]) -> None:

@@ -75,11 +75,14 @@ def readings(accepted: pl.DataFrame) -> pl.Series:
     return lines(rows, READINGS, TAGS[READINGS], ["value", "quality"], "observed_at")
 
 
-def clock(newest: Mapping[str, datetime], at: datetime | None = None) -> pl.Series:
-    """Site -> newest received_at of its readings. `at`: the points' time; default: the minute of each, one point a minute."""
-    rows = pl.DataFrame({"site": list(newest), "received": list(newest.values())}, schema={"site": pl.String, "received": TIME})
-    minute = pl.col("received").dt.truncate("1m") if at is None else pl.lit(at, dtype=TIME)
-    rows = rows.with_columns(at=minute, newest=_seconds(pl.col("received").dt.timestamp("us")))
+def clock(newest: Mapping[str, datetime], at: datetime) -> pl.Series:
+    """Site -> newest received_at of its readings. at: now, cut to the minute; a point of long ago would be outside the retention.
+
+    Who asks takes the greatest `newest` of a site, so that a point written again, or by a worker that lags, changes nothing.
+    """
+    rows = pl.DataFrame({"site": list(newest), "newest": pl.Series(list(newest.values()), dtype=TIME)}).with_columns(
+        at=pl.lit(at, dtype=TIME).dt.truncate("1m"), newest=_seconds(pl.col("newest").dt.timestamp("us"))
+    )
     return lines(rows, CLOCK, TAGS[CLOCK], ["newest"], "at")
 
 

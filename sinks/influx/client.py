@@ -62,7 +62,7 @@ class Influx(Connection):
         return Written(len(rows) - len(refused), refused)
 
     def delete(self, bucket: str, measurement: str, keys: pl.DataFrame, every: timedelta | None = None) -> int:
-        """Delete whole points: `keys` has interval_start and a column a tag (null or empty: no such tag).
+        """Delete whole points: `keys` has a column `time` and one a tag (null or empty: no such tag).
 
         Series are matched by these tags alone, whatever others they have. `every`: the interval of the points; keys that
         follow each other at this distance go in one range. Returns how many statements it took; repeatable.

@@ -15,15 +15,15 @@ STATEMENTS = 20
 
 
 def statements(measurement: str, keys: pl.DataFrame, every: timedelta | None = None) -> Iterator[list[str]]:
-    """What one request holds, each. keys: interval_start and a column a tag; null or empty: the series has no such tag.
+    """What one request holds, each. keys: a column `time` and one a tag; null or empty: the series has no such tag.
 
     >>> from datetime import datetime
     >>> instants = [datetime(2026, 1, 1), datetime(2026, 1, 1, 0, 1)]
-    >>> keys = pl.DataFrame({"interval_start": instants, "site": "a", "basis": None})
+    >>> keys = pl.DataFrame({"time": instants, "site": "a", "basis": None})
     >>> print(*next(statements("m", keys, timedelta(minutes=1))))
     DELETE FROM "m" WHERE time >= 1767225600000000000 AND time <= 1767225660000000000 AND ("site"='a' AND "basis"='')
     """
-    tags = [name for name in keys.columns if name != "interval_start"]
+    tags = [name for name in keys.columns if name != "time"]
     found = iter(_one(measurement, row, tags) for row in _ranges(keys, tags, every))
     while some := list(islice(found, STATEMENTS)):
         yield some
@@ -32,7 +32,7 @@ def statements(measurement: str, keys: pl.DataFrame, every: timedelta | None = N
 def _ranges(keys: pl.DataFrame, tags: list[str], every: timedelta | None) -> Iterator[tuple[int, int, list[dict[str, str]]]]:
     """(first, last, series): instants of a series that follow each other become one range, series with one range one row."""
     known = keys.select(pl.col(tag).cast(pl.String).fill_null("") for tag in tags)
-    rows = known.with_columns(time=keys["interval_start"].dt.timestamp("us")).unique().sort(*tags, "time")
+    rows = known.with_columns(time=keys["time"].dt.timestamp("us")).unique().sort(*tags, "time")
     step = -1 if every is None else every // timedelta(microseconds=1)
     same = pl.all_horizontal([pl.col(tag) == pl.col(tag).shift() for tag in tags]) & (pl.col("time").diff() == step)
     runs = rows.with_columns(run=(~same.fill_null(False)).cum_sum()).group_by("run", *tags, maintain_order=True)

@@ -192,7 +192,7 @@ def test_the_token_is_in_no_log_and_no_error(caplog):
 
 
 def keys(*rows):
-    schema = {"interval_start": pl.Datetime("us", "UTC"), "source": pl.String, "basis": pl.String}
+    schema = {"time": pl.Datetime("us", "UTC"), "source": pl.String, "basis": pl.String}
     return pl.DataFrame([(AT + timedelta(minutes=minute), source, basis) for minute, source, basis in rows], schema, orient="row")
 
 

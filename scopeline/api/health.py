@@ -31,7 +31,9 @@ def _label(value: str) -> str:
     return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
-def exposition(values: Mapping[str, list[tuple[dict[str, str], float]]]) -> Iterator[str]:
+def exposition(
+    values: Mapping[str, list[tuple[dict[str, str], float]]], metrics: Mapping[str, tuple[str, str]] = METRICS
+) -> Iterator[str]:
     """Prometheus text format 0.0.4.
 
     >>> print(*exposition({"scopeline_figures": [({}, 3)]}), sep="\\n")
@@ -39,7 +41,7 @@ def exposition(values: Mapping[str, list[tuple[dict[str, str], float]]]) -> Iter
     # TYPE scopeline_figures gauge
     scopeline_figures 3
     """
-    for name, (kind, about) in METRICS.items():
+    for name, (kind, about) in metrics.items():
         if name not in values:
             continue
         yield f"# HELP {name} {about}"

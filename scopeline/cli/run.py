@@ -1,12 +1,12 @@
 """`scopeline run`: the service."""
 
-import logging
 import secrets
 import signal
 import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from scopeline.cli.options import Plant, existing, fail
+from scopeline.logs import setup
 
 if TYPE_CHECKING:
+    from scopeline.cluster.follower import Follower
     from scopeline.runtime import Runtime
 
 SHUTDOWN = 3
@@ -37,41 +39,66 @@ def command(
         typer.Option("--mqtt-port", min=1, max=65535, help="Port of the embedded broker. Default: 1883.", show_default=False),
     ] = None,
     console: Annotated[bool, typer.Option("--console/--no-console", help="With the pages, or the API alone.")] = True,
+    member: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Cluster, ingest: which of a broker's members this is, from 0. Default: the host name's last number.",
+            show_default=False,
+        ),
+    ] = None,
+    host: Annotated[
+        str | None,
+        typer.Option(help="Cluster: address of health and metrics. Default: 127.0.0.1.", show_default=False),
+    ] = None,
+    log_format: Annotated[
+        Literal["text", "json"],
+        typer.Option(help="Log lines for people, or JSON objects for machines.", envvar="SCOPELINE_LOG_FORMAT"),
+    ] = "text",
 ) -> None:
     """Receive messages, compute figures, serve console and API, until Ctrl-C.
 
     Without `brokers:` in plant.yaml an MQTT broker runs inside, for this machine only. A QoS 1 message is acknowledged when it
     and the figures it changes are stored. Edits of the plant folder are picked up at once.
 
+    In the cluster profile each process has a role: ingest (brokers to Kafka), process (Kafka to InfluxDB), console; start as many
+    of each as the load needs, after `scopeline setup` and `scopeline apply`. `--port` serves /healthz, /readyz and /metrics of
+    ingest and process, too. Exit codes: 0 stopped, 1 settings or servers, 2 misuse, 3 the watchdog: start it again.
+
     **Examples**
 
     ```sh
     scopeline run --plant works
     scopeline run --port 9000 --mqtt-port 1884
+    scopeline run --profile cluster --role ingest --member 0 --port 8091
+    scopeline run --profile cluster --role process --port 8092 --log-format json
+    scopeline run --profile cluster --role console
     ```
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: everything is stopped in order
+    existing(plant)
+    setup(log_format)
     with suppress(KeyboardInterrupt):
-        _run(plant, profile, role, port, mqtt_port, console)
+        if _cluster(plant, profile, role, member):
+            from scopeline.cli.run_cluster import run
+
+            run(plant, role, member, port, host, console)
+        else:
+            _run(plant, port, mqtt_port, console)
     typer.echo("Stopped.")
 
 
-def _run(plant: Path, profile: str | None, role: str, port: int | None, mqtt_port: int | None, console: bool) -> None:
+def _run(plant: Path, port: int | None, mqtt_port: int | None, console: bool) -> None:
     """Start, serve, stop; a KeyboardInterrupt passes through when all is stopped."""
     from scopeline.broker import BrokerStart
     from scopeline.log import StateError
     from scopeline.runtime import PlantInvalid, Runtime
 
-    existing(plant)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for noisy in ("httpx", "watchfiles", "uvicorn.access"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
     begun = time.monotonic()
     runtime = Runtime(plant, mqtt_port)
     try:
-        _only_embedded(plant, profile, role)
         runtime.start()
-        _serve(runtime, port, console, begun)
+        serve(runtime, port, console, begun)
     except PlantInvalid as invalid:
         fail(f"{invalid}\nScopeline does not start with errors in the plant folder; `scopeline check` lists all problems.", 1)
     except (StateError, BrokerStart) as error:
@@ -80,20 +107,20 @@ def _run(plant: Path, profile: str | None, role: str, port: int | None, mqtt_por
         runtime.stop()
 
 
-def _only_embedded(plant: Path, profile: str | None, role: str) -> None:
+def _cluster(plant: Path, profile: str | None, role: str, member: int | None) -> bool:
+    """Whether the cluster profile is meant."""
     from scopeline.plant import load
 
     found, _ = load(plant)
-    chosen = profile or (found.settings.profile if found else "embedded")
-    if chosen == "cluster":
-        fail("The cluster profile (Kafka, InfluxDB) is not available in this version. Use --profile embedded.", 2)
-    if role != "all":
-        fail(
-            f"--role {role} belongs to the cluster profile. The embedded profile runs everything in one process: leave it out.", 2
-        )
+    if (profile or (found.settings.profile if found else "embedded")) == "cluster":
+        return True
+    for option, given in ((f"--role {role}", role != "all"), (f"--member {member}", member is not None)):
+        if given:
+            fail(f"{option} belongs to the cluster profile. The embedded profile runs all in one process: leave it out.", 2)
+    return False
 
 
-def _serve(runtime: "Runtime", port: int | None, console: bool, begun: float) -> None:
+def serve(runtime: "Runtime | Follower", port: int | None, console: bool, begun: float) -> None:
     import uvicorn
 
     from scopeline.api import create
@@ -114,8 +141,7 @@ def _serve(runtime: "Runtime", port: int | None, console: bool, begun: float) ->
     server = uvicorn.Server(
         uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=SHUTDOWN, server_header=False, lifespan="on")
     )
-    for asked in (signal.SIGINT, signal.SIGTERM):  # also before the server listens to signals itself
-        signal.signal(asked, lambda *_: setattr(server, "should_exit", True))
+    stop_on_signals(lambda: setattr(server, "should_exit", True))  # also before the server listens to signals itself
     shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
     address = f"http://{shown}:{port}"
 
@@ -134,6 +160,12 @@ def _serve(runtime: "Runtime", port: int | None, console: bool, begun: float) ->
     withdraw(runtime.plant_dir)
 
 
+def stop_on_signals(stop: Callable[[], None]) -> None:
+    """Ctrl-C and SIGTERM stop in order."""
+    for asked in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(asked, lambda *_: stop())
+
+
 def _listen(host: str, port: int) -> socket.socket:
     found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -147,7 +179,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return found
 
 
-def _where(runtime: "Runtime", address: str, console: bool, seconds: float) -> list[str]:
+def _where(runtime: "Runtime | Follower", address: str, console: bool, seconds: float) -> list[str]:
     """What is where, once everything answers."""
     lines = [f"Scopeline runs ({seconds:.1f} s). Ctrl-C stops it."]
     lines += [f"  console  {address}"] if console else []

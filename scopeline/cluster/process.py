@@ -56,6 +56,7 @@ class Process:
         self.problem: str | None = "starting"
         self.lag: dict[int, int] = {}
         self.committed_at: float | None = None
+        self.corrected = 0  # figures that differed in InfluxDB
         self.teller: Teller | None = None
         self.sender: Sender | None = None
         self._busy: Part | None = None
@@ -198,7 +199,7 @@ class Process:
         part.confirmed()
         self.committed_at = time.monotonic()
         if part.fence_due:
-            part.fence(self.teller)
+            self.corrected += part.fence(self.teller) or 0
 
     def _alive(self, part: Part) -> None:
         """After a long pause: whether this partition is still ours, before anything is told."""

@@ -224,7 +224,24 @@ class Replica:
         except (duckdb.Error, StateError) as again:
             log.error("the data file cannot be opened again: %s", again)
 
+    def whole(self, action: Callable[[], Answer]) -> Answer:
+        """Do something that may look at all of history, in one transaction, and compute what it leaves."""
+        answer = self._complete(action)
+        self._catch_up()
+        return answer
+
     # beginning -----------------------------------------------------------------------------------------------------------
+    def start_all(self, offsets: Mapping[str, int], whole: bool) -> None:
+        """A new file of several partitions begins at these offsets; whole: nothing lies before them."""
+
+        def put() -> None:
+            self.log.set("offsets", dict(offsets))
+            self.log.set("firsts", dict(offsets))
+            self.reach.begun(self.log, None if whole else datetime.now(UTC), empty(READINGS))
+
+        self._within(put)
+        self.offsets = dict(offsets)
+
     def start(self, offset: int, complete_from: datetime | None, carried: Carried | None = None) -> None:
         """A new file begins at an offset. complete_from: observed_at from which the log says everything (None: from the first
         message on); carried: what is known of the time before."""

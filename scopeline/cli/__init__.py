@@ -25,13 +25,16 @@ COMMANDS = {
     "factors": "scopeline.cli.factors",
     "token": "scopeline.cli.token",
     "doctor": "scopeline.cli.doctor",
+    "setup": "scopeline.cli.setup",
+    "apply": "scopeline.cli.apply",
+    "archive": "scopeline.cli.archive",
     "grafana": "scopeline.cli.grafana",
     "bench": "scopeline.cli.bench",
 }
 """Command -> module; the module's `command` is a typer.Typer app, or a function that becomes the command."""
 
 
-CLUSTER = ("apply", "setup", "archive", "feeds", "meters")
+CLUSTER = ("feeds", "meters")
 """Commands of the cluster profile, which this version does not have: refused with this reason."""
 
 

@@ -21,6 +21,7 @@ from schemas.connections import Archive, Kafka
 from scopeline.cluster.archive_files import FILE, write
 from scopeline.cluster.archive_index import Entry, Index, Key
 from scopeline.cluster.archive_merge import merge
+from scopeline.cluster.failpoint import failpoint
 from scopeline.cluster.kafka import consumer
 from scopeline.cluster.reach import needed, reaching
 from scopeline.cluster.topics import LARGEST, topics
@@ -32,10 +33,20 @@ EVERY = 300.0
 """Seconds after which what was read is written, however little it is. Until then it is in Kafka, where `History` reads it."""
 _BYTES = 64 << 20
 """Bytes of records after which it is written at once: what the archiver holds in memory, about."""
-_MERGE = 3600.0
+_MERGE, _LOOK = 3600.0, 10.0
+"""Seconds between two merges of days that are over, and between two looks at the lag."""
 _TAKEN = (errors.CommitFailedError, errors.IllegalGenerationError, errors.UnknownMemberIdError, errors.RebalanceInProgressError)
 UNKEYED = "unkeyed"
 """Site of records that another program wrote without a key."""
+
+
+METRICS = {
+    "scopeline_archive_messages_total": ("counter", "Messages written to the archive."),
+    "scopeline_archive_files_total": ("counter", "Files written to the archive."),
+    "scopeline_archive_last_write_timestamp_seconds": ("gauge", "When the archiver last wrote what it had, Unix time."),
+    "scopeline_archive_lag_records": ("gauge", "Records of a partition that are in Kafka and not in the archive yet."),
+}
+"""Name -> type and help, as docs/metrics.md lists them."""
 
 
 class _Held:
@@ -61,6 +72,9 @@ class Archiver:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.messages = self.files = 0
+        self._wrote = 0.0
+        self._lag: dict[tuple[str, int], int] = {}
+        self._looked = float("-inf")
         self._kafka, self._every, self._now = kafka, every, now
         self.place: Vault = vault(archive, plant_dir)
         self.place.prepare()
@@ -81,16 +95,18 @@ class Archiver:
             self.step(0.5)
         self.flush()
 
-    def once(self) -> None:
-        """Archive all that is in the log now, and merge the days that are over."""
-        while not self._held:
+    def once(self, stop: Event | None = None) -> None:
+        """Archive all that is in the log now, and merge the days that are over; ends earlier when `stop` is set."""
+        stop = stop or Event()
+        while not self._held and not stop.is_set():
             self.step(0.2)
         with reaching(self._kafka, topics(self._kafka).raw):
-            ends = self._consumer.end_offsets(list(self._held))
-        while any(self._held[place].end < end for place, end in ends.items() if place in self._held):
+            ends = self._consumer.end_offsets(list(self._held)) if self._held else {}
+        while not stop.is_set() and any(self._held[place].end < end for place, end in ends.items() if place in self._held):
             self.step(0.2)
         self.flush()
-        self.merge()
+        if not stop.is_set():
+            self.merge()
 
     def step(self, timeout: float) -> None:
         """Take what has come, and write when it is time."""
@@ -106,6 +122,8 @@ class Archiver:
                 self._bytes += sum(len(record.value or b"") for record in records)
         if self._bytes >= _BYTES or time.monotonic() - self._since >= self._every:
             self.flush()
+        if time.monotonic() - self._looked >= _LOOK:
+            self._lag, self._looked = self.lag(), time.monotonic()
         if self._held and time.monotonic() - self._merged >= max(_MERGE, self._every):
             self.merge()
 
@@ -114,9 +132,11 @@ class Archiver:
         for place, held in list(self._held.items()):
             if held.end > held.start:
                 self._write(place, held)
+                failpoint("archive:after_index")
                 self._held[place] = _Held(held.end)
                 self._commit(place, held.end)
-        self._bytes, self._since = 0, time.monotonic()
+                failpoint("archive:after_commit")
+        self._bytes, self._since, self._wrote = 0, time.monotonic(), self._now().timestamp()
 
     def merge(self) -> None:
         """The small files of days that are over become one by site, day and partition."""
@@ -130,6 +150,22 @@ class Archiver:
             ends = self._consumer.end_offsets(list(self._held)) if self._held else {}
         return {(place.topic, place.partition): int(ends[place]) - self._held[place].start for place in ends}
 
+    @property
+    def problems(self) -> list[str]:
+        """Why it is not ready: it has no partition yet. Everything else ends it."""
+        return [] if self._held else ["no partition is assigned yet"]
+
+    @property
+    def metrics(self) -> dict[str, list[tuple[dict[str, str], float]]]:
+        """Name (of METRICS) -> labels and value; of the last look, so that it may be asked from any thread."""
+        found: dict[str, list[tuple[dict[str, str], float]]] = {
+            "scopeline_archive_messages_total": [({}, self.messages)],
+            "scopeline_archive_files_total": [({}, self.files)],
+            "scopeline_archive_last_write_timestamp_seconds": [({}, self._wrote)],
+        }
+        lags = [({"topic": topic, "partition": str(number)}, float(lag)) for (topic, number), lag in self._lag.items()]
+        return found | {"scopeline_archive_lag_records": lags}
+
     def close(self) -> None:
         self._consumer.close(autocommit=False)
 
@@ -140,6 +176,7 @@ class Archiver:
             write(self.place, place.topic, str(site), day, [part.select(*FILE)])
             for (site, day), part in sorted(parts.items(), key=str)
         )
+        failpoint("archive:after_files")
         today = self._now().astimezone(UTC).date()
         days = [piece.day for piece in pieces] or [today]
         key = Key(held.start, held.end, min(days), max(days), False)

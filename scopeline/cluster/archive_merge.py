@@ -11,6 +11,7 @@ from itertools import groupby
 
 from scopeline.cluster.archive_files import FILE, Opened, checked, stream, write
 from scopeline.cluster.archive_index import Entry, Index, Key, Piece
+from scopeline.cluster.failpoint import failpoint
 from scopeline.cluster.vault import Vault
 
 
@@ -35,6 +36,7 @@ def _forget(place: Vault, index: Index, key: Key, whole: Key) -> int:
 def _drop(place: Vault, index: Index, keys: list[Key], names: set[str]) -> int:
     for key in keys:
         index.delete(key)
+    failpoint("archive:merge_forgotten")
     for name in sorted(names):
         place.delete(name)
     return len(names)
@@ -65,7 +67,9 @@ def _merge(place: Vault, index: Index, run: list[Key], before: Key | None) -> in
     first, last = min(key.first_day for key in run), max(key.last_day for key in run)
     if before and earlier and set(old) & set(earlier.pieces) - set(new):
         index.save(_entry(before, new))
+    failpoint("archive:merge_files")
     index.save(_entry(Key(run[0].start, end, first, last, True), new))
+    failpoint("archive:merge_index")
     kept = {piece.name for piece in new}
     folders = {name.rsplit("/", 1)[0] for name in kept}
     orphans = {name for folder in folders for name in place.names(folder) if index.holds(name, start, end)}

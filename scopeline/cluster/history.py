@@ -149,8 +149,8 @@ class History:
 
 
 _RESTORE = (
-    "Restore the archive from its backup; or let the past stand as it is: `scopeline apply --from` a later time. "
-    "Run `scopeline archive --follow` all the time, and choose kafka.retention longer than it may ever stand still"
+    "Restore the archive from its backup. "
+    "Let `scopeline archive --follow` run all the time, and choose kafka.retention longer than it may ever stand still"
 )
 
 

@@ -34,8 +34,6 @@ class Published(NamedTuple):
     fingerprint: str
     published_at: datetime
     by: str
-    since: datetime | None
-    """Messages received before need not be read again for this edit (`apply --from`); None: all are."""
     files: dict[str, bytes]
 
 
@@ -76,7 +74,6 @@ def encode(published: Published) -> bytes:
         "fingerprint": published.fingerprint,
         "published_at": published.published_at.isoformat(),
         "by": published.by,
-        "since": published.since.isoformat() if published.since else None,
         "files": {name: data.decode() for name, data in sorted(published.files.items())},
     }
     return gzip.compress(json.dumps(content, ensure_ascii=False).encode(), mtime=0)
@@ -91,14 +88,12 @@ def decode(key: bytes | None, value: bytes) -> Published:
         content = json.loads(_unzipped(value))
         if content["format"] > FORMAT:
             raise PlantTopicError(f"version {version} was published by a newer Scopeline: update this one")
-        since = content["since"]
         found = Published(
             version,
             int(named[1]),
             content["fingerprint"],
             datetime.fromisoformat(content["published_at"]),
             str(content["by"]),
-            datetime.fromisoformat(since) if since else None,
             {str(name): text.encode() for name, text in content["files"].items()},
         )
     except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:

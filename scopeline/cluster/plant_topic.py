@@ -162,9 +162,7 @@ def newest(kafka: Kafka, plant_dir: Path) -> Published | None:
         reader.close()
 
 
-def publish(
-    kafka: Kafka, folder: Path, *, onto: str | None = None, force: bool = False, since: datetime | None = None
-) -> tuple[Published, bool]:
+def publish(kafka: Kafka, folder: Path, *, onto: str | None = None, force: bool = False) -> tuple[Published, bool]:
     """Put the plant folder in force; (its version, whether it is a new one). The folder must have passed `check`.
 
     onto: the version that the edit was made on, "" for none; another one in force is refused. force: publish all the same.
@@ -181,7 +179,7 @@ def publish(
                 raise PlantTopicError(_overtaken(old, onto))
             number = reader.number + 1
             now = datetime.now(UTC).replace(microsecond=0)
-            mine = Published(f"{number:06}-{mark[:12]}", number, mark, now, _who(), since, content)
+            mine = Published(f"{number:06}-{mark[:12]}", number, mark, now, _who(), content)
             _send(kafka, folder, mine)
             reader.to_end()
             if reader.newest and reader.newest.number == number and reader.newest[:5] == mine[:5]:

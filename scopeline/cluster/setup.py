@@ -7,13 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import httpx
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
+from pydantic import SecretStr
 
-from schemas.connections import Kafka
+from schemas.connections import Archive, InfluxDB, Kafka
+from schemas.influx import buckets
 from scopeline.cluster.kafka import connection
 from scopeline.cluster.reach import reaching
 from scopeline.cluster.topics import Spec, specs, topics
+from scopeline.cluster.vault import vault
+from sinks.influx import Influx
+from sinks.influx import setup as influx_setup
 
 
 class Step(NamedTuple):
@@ -75,3 +81,53 @@ def _existing(admin: KafkaAdminClient, spec: Spec, found: dict[str, Any], dry_ru
 
 def _said(settings: dict[str, str]) -> str:
     return ", ".join(f"{key}={value}" for key, value in sorted(settings.items()))
+
+
+class _Looking(Influx):
+    """Asks, and only says what it would do."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._gone: set[str] = set()
+
+    def ask(self, method: str, path: str, missing: bool = False, **how: Any) -> httpx.Response:
+        if method == "DELETE":
+            self._gone.add(path.rsplit("/", 1)[1])
+        if method != "GET":
+            return httpx.Response(200, json={"id": "new"})
+        answer = super().ask(method, path, missing, **how)
+        if self._gone and path == "/api/v2/dbrps":
+            return httpx.Response(200, json={"content": [m for m in answer.json()["content"] or [] if m["id"] not in self._gone]})
+        return answer
+
+
+def influxdb(settings: InfluxDB, token: SecretStr | None, dry_run: bool = False) -> Iterator[Step]:
+    """Buckets with their retention, and the mappings by which InfluxQL finds them. Raises InfluxProblem."""
+    connection = _Looking(settings, token) if dry_run else Influx(settings, token)
+    try:
+        told = influx_setup(connection)
+    finally:
+        connection.close()
+    for name in buckets(settings.bucket).values():
+        mine = [text for text in told if name in text.split()]
+        if mine:
+            yield Step(
+                "bucket",
+                name,
+                "made" if any(text.startswith(f"bucket {name} made") for text in mine) else "changed",
+                "; ".join(mine),
+            )
+        else:
+            yield Step("bucket", name, "there", "with its retention and InfluxQL mapping")
+
+
+def archive_place(archive: Archive, plant_dir: Path, dry_run: bool = False) -> Iterator[Step]:
+    """The folder or bucket of the archive, and whether files can be put there. Raises VaultProblem."""
+    place = vault(archive, plant_dir)
+    if dry_run:
+        there = place.there()
+    else:
+        there = not place.prepare()
+        place.put("index/.scopeline", b"The archive of a Scopeline log.\n")
+        place.delete("index/.scopeline")
+    yield Step("archive", place.where, "there" if there else "made", "files can be put here" if not dry_run else "")

@@ -31,6 +31,9 @@ class Vault(Protocol):
 
     where: str
 
+    def there(self) -> bool:
+        """Whether the folder or the bucket is there."""
+
     def prepare(self) -> bool:
         """Make sure that files can be put here; whether something had to be made."""
 
@@ -73,9 +76,12 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self.root, self.where = root, str(root)
 
+    def there(self) -> bool:
+        return self.root.is_dir()
+
     def prepare(self) -> bool:
         with self._said(""):
-            made = not self.root.is_dir()
+            made = not self.there()
             self.root.mkdir(parents=True, exist_ok=True, mode=0o750)
             with tempfile.TemporaryFile(dir=self.root):
                 return made
@@ -159,12 +165,15 @@ class Bucket:
                 background_writes=False,
             )
 
-    def prepare(self) -> bool:
+    def there(self) -> bool:
         with self._said(""):
-            bucket = self.root.split("/")[0]
-            made = self._store.get_file_info(bucket).type == fs.FileType.NotFound
+            return bool(self._store.get_file_info(self.root.split("/")[0]).type != fs.FileType.NotFound)
+
+    def prepare(self) -> bool:
+        made = not self.there()
+        with self._said(""):
             if made:
-                self._store.create_dir(bucket, recursive=False)
+                self._store.create_dir(self.root.split("/")[0], recursive=False)
             return made
 
     def put(self, name: str, data: Path | bytes) -> None:

@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
 from scopeline.bench.decode import decode
 from scopeline.bench.generate import METERS, messages, write_messages, write_plant
 from scopeline.bench.measure import Failed, run
+from scopeline.bench.stored import fill
 from scopeline.check import check
 from scopeline.cli import app
 
@@ -34,6 +36,18 @@ def test_message_file_holds_what_was_asked(tmp_path: Path):
 
 def test_decode_reads_every_message(tmp_path: Path):
     assert decode(write_plant(tmp_path), 3000) > 0
+
+
+def test_stored_figures_are_exported(tmp_path: Path):
+    assert fill(tmp_path / "plant", 100, sources=3) == 600, "two bases an interval and source"
+    asked = ["--from", "2026-01-01", "--to", "2026-01-03", "--interval", "15m", "--out", str(tmp_path / "f.csv")]
+    done = CliRunner().invoke(app, ["export", "--plant", str(tmp_path / "plant"), *asked])
+    assert done.exit_code == 0, done.output
+    table = pl.read_csv(tmp_path / "f.csv")
+    assert table.height == 2 * 96 * 2 * 3, "two days, two bases, three sources: a row also where nothing is stored"
+    known = table.drop_nulls("co2e_kg")
+    assert known.height == 600 and known["activity"].n_unique() == 300
+    assert known["co2e_kg"].sum() == pytest.approx(known["activity"].sum() * 0.25)
 
 
 def test_a_failed_process_is_no_measurement():

@@ -5,180 +5,26 @@ Used by stack.py (`make stack-up`) and by the live tests. Needs only Python and 
 """
 
 import base64
-import contextlib
 import getpass
 import json
 import os
 import secrets
 import shutil
-import signal
-import socket
 import subprocess
-import time
 import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import ClassVar
+
+from server_process import HOST, Server, StackError, exchange, free_port
 
 NATIVE = Path(__file__).resolve().parent
 DEPLOY = NATIVE.parent
-HOST = "127.0.0.1"
 VERSIONS = dict(line.split("=") for line in (NATIVE / "versions.env").read_text().splitlines() if not line.startswith("#"))
 CACHE = Path(os.environ.get("SCOPELINE_CACHE") or Path.home() / ".cache" / "scopeline")
 KAFKA = CACHE / f"kafka-{VERSIONS['KAFKA_VERSION']}"
 INFLUXD = CACHE / f"influxdb-{VERSIONS['INFLUXDB_VERSION']}" / "influxd"
-
-
-class StackError(Exception):
-    """A server is missing, does not start, or does not stop; the message says which, why and what to do."""
-
-
-def free_port() -> int:
-    """A TCP port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return probe.getsockname()[1]
-
-
-class Server:
-    """One server process with its data: starts, stops, dies, pauses, and starts again on the same port and data.
-
-    `folder` is made if it is missing. `settings` overrides what deploy/ ships. Errors: StackError.
-    """
-
-    name: ClassVar[str]
-
-    def __init__(self, folder: Path | str, port: int = 0) -> None:
-        self.folder = Path(folder).resolve()
-        self.port = port or free_port()
-        self.process: subprocess.Popen[bytes] | None = None
-
-    @classmethod
-    def missing(cls) -> str:
-        """Why this server cannot run on this machine; empty if it can."""
-        raise NotImplementedError
-
-    def configure(self) -> None:
-        """Writes the settings; formats the data folder if it is new."""
-        raise NotImplementedError
-
-    def command(self) -> list[str]:
-        """The process to run; its arguments name the folder, by which a foreign process with an old pid is told apart."""
-        raise NotImplementedError
-
-    def environment(self) -> dict[str, str]:
-        return dict(os.environ)
-
-    def answers(self) -> bool:
-        """Whether it serves requests now."""
-        raise NotImplementedError
-
-    def prepare(self) -> None:
-        """What is to be done once it answers."""
-
-    @property
-    def address(self) -> str:
-        return f"{HOST}:{self.port}"
-
-    @property
-    def pid_file(self) -> Path:
-        return self.folder / "pid"
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "log"
-
-    @property
-    def pid(self) -> int | None:
-        """Of the running process, also when another program started it."""
-        if self.process is not None:
-            return self.process.pid if self.process.poll() is None else None
-        try:
-            pid = int(self.pid_file.read_text())
-            return pid if str(self.folder).encode() in Path(f"/proc/{pid}/cmdline").read_bytes() else None
-        except (OSError, ValueError):
-            return None
-
-    @property
-    def alive(self) -> bool:
-        return self.pid is not None
-
-    def start(self, timeout: float = 90) -> "Server":
-        """Starts it and returns when it answers; repeated starts keep port and data."""
-        if reason := self.missing():
-            raise StackError(f"{self.name}: {reason}. Run deploy/native/install.sh")
-        if self.alive:
-            return self
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.configure()
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.command(),
-                cwd=self.folder,
-                env=self.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        self.pid_file.write_text(str(self.process.pid))
-        deadline = time.monotonic() + timeout
-        while not self.answers():
-            if self.process.poll() is not None:
-                raise StackError(
-                    f"{self.name} ended with {self.process.returncode} while starting on {self.address}.{self.last_words()}"
-                )
-            if time.monotonic() > deadline:
-                self.kill()
-                raise StackError(f"{self.name} gave no answer on {self.address} within {timeout:.0f} s.{self.last_words()}")
-            time.sleep(0.05)
-        self.prepare()
-        return self
-
-    def last_words(self) -> str:
-        lines = self.log.read_text(errors="replace").splitlines()[-15:] if self.log.exists() else []
-        return "\n".join([f" Its log, {self.log}, ends with:", *lines])
-
-    def signal(self, number: int) -> None:
-        """Sends a signal to the process and its children."""
-        if pid := self.pid:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(pid, number)
-
-    def stop(self, timeout: float = 45) -> None:
-        """Asks it to end (SIGTERM) and waits; kills it when that takes too long."""
-        self.signal(signal.SIGTERM)
-        self.resume()
-        if not self._gone(timeout):
-            self.kill()
-        self.pid_file.unlink(missing_ok=True)
-
-    def kill(self) -> None:
-        """Ends it without notice (SIGKILL), as a power cut of the process."""
-        self.signal(signal.SIGKILL)
-        if not self._gone(10):
-            raise StackError(f"{self.name}, process {self.pid}, does not end when killed")
-        self.pid_file.unlink(missing_ok=True)
-
-    def pause(self) -> None:
-        """Holds it (SIGSTOP): connections stay open, nothing answers."""
-        self.signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Lets it go on after pause()."""
-        self.signal(signal.SIGCONT)
-
-    def restart(self) -> "Server":
-        self.stop()
-        return self.start()
-
-    def _gone(self, timeout: float) -> bool:
-        deadline = time.monotonic() + timeout
-        while self.alive and time.monotonic() < deadline:
-            time.sleep(0.02)
-        return not self.alive
 
 
 class Mosquitto(Server):
@@ -215,19 +61,30 @@ class Mosquitto(Server):
 
     def answers(self) -> bool:
         connect = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x05\x00\x00"
-        return _exchange(self.port, connect, 4)[:1] == b"\x20"
+        return exchange(self.port, connect, 4)[:1] == b"\x20"
 
 
 class Kafka(Server):
-    """Kafka as broker and controller in one. `settings`: of server.properties, for this one. `heap`: memory of the JVM in MB."""
+    """Kafka as broker and controller in one. `settings`: of server.properties, for this one.
+
+    `heap`: memory of the JVM in MB. `quick`: starts with half the work but runs slower when hot: for tests, not for measuring.
+    """
 
     name = "kafka"
 
-    def __init__(self, folder: Path | str, port: int = 0, settings: Mapping[str, object] | None = None, heap: int = 384) -> None:
+    def __init__(
+        self,
+        folder: Path | str,
+        port: int = 0,
+        settings: Mapping[str, object] | None = None,
+        heap: int = 384,
+        quick: bool = False,
+    ) -> None:
         super().__init__(folder, port)
         self.controller_port = free_port()
         self.settings = dict(settings or {})
         self.heap = heap
+        self.quick = quick
 
     @classmethod
     def missing(cls) -> str:
@@ -257,16 +114,18 @@ class Kafka(Server):
                 raise StackError(f"kafka: cannot format {self.folder / 'data'}: {done.stderr or done.stdout}")
 
     def _java(self, *arguments: str) -> list[str]:
-        memory = ["-Xms64m", f"-Xmx{self.heap}m", "-XX:+UseSerialGC", "-Xshare:auto"]
+        options = ["-Xms64m", f"-Xmx{self.heap}m", "-XX:+UseSerialGC"]
+        if self.quick:
+            options.append("-XX:TieredStopAtLevel=1")
         log4j = f"-Dlog4j2.configurationFile={NATIVE / 'log4j2.properties'}"
-        return ["java", *memory, log4j, "-cp", f"{KAFKA}/*", *arguments]
+        return ["java", *options, log4j, "-cp", f"{KAFKA}/*", *arguments]
 
     def command(self) -> list[str]:
         return self._java("kafka.Kafka", str(self.properties))
 
     def answers(self) -> bool:
         # ApiVersions, version 0, correlation 7, no client id: answered only once the broker serves requests.
-        return _exchange(self.port, bytes.fromhex("0000000a 0012 0000 00000007 ffff"), 8)[4:] == b"\x00\x00\x00\x07"
+        return exchange(self.port, bytes.fromhex("0000000a 0012 0000 00000007 ffff"), 8)[4:] == b"\x00\x00\x00\x07"
 
 
 class InfluxDB(Server):
@@ -336,13 +195,3 @@ class InfluxDB(Server):
             urllib.request.urlopen(request, timeout=30).close()
         except urllib.error.HTTPError as error:
             raise StackError(f"influxdb: the set-up was refused: {error.read().decode(errors='replace')}") from error
-
-
-def _exchange(port: int, question: bytes, size: int) -> bytes:
-    """What a server on this port answers first, at most `size` bytes; empty if it does not answer within two seconds."""
-    try:
-        with socket.create_connection((HOST, port), timeout=2) as connection:
-            connection.sendall(question)
-            return connection.recv(size, socket.MSG_WAITALL)
-    except OSError:
-        return b""

@@ -11,7 +11,8 @@ import signal
 import sys
 from pathlib import Path
 
-from servers import InfluxDB, Kafka, Mosquitto, Server, StackError
+from server_process import Server, StackError
+from servers import InfluxDB, Kafka, Mosquitto
 
 
 def arguments() -> argparse.Namespace:

@@ -58,6 +58,7 @@ def _load(name: str, path: Path) -> ModuleType:
     return module
 
 
+processes = _load("server_process", ROOT / "deploy" / "native" / "server_process.py")
 servers = _load("scopeline_native_servers", ROOT / "deploy" / "native" / "servers.py")
 proxies = _load("scopeline_live_proxy", ROOT / "tests" / "live" / "proxy.py")
 
@@ -79,15 +80,18 @@ def _present(kind: Any) -> Any:
     return kind
 
 
+def _options(kind: Any) -> dict[str, Any]:
+    return {"quick": True} if kind is servers.Kafka else {}
+
+
 @contextlib.contextmanager
 def _shared(kind: Any) -> Iterator[Any]:
     """The one server of this kind for everybody in this checkout. Who uses it holds a shared lock on a file; who finds that
     nobody does starts it anew, or stops it. The kernel frees the lock of a killed session, so leftovers end with the next one.
     """
     _present(kind)
-    settings = [path for path in sorted((ROOT / "deploy").rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
-    version = hashlib.sha256(str(ROOT).encode() + b"".join(path.read_bytes() for path in settings)).hexdigest()[:8]
-    place = Path(tempfile.gettempdir()) / f"scopeline-live-{os.getuid()}-{version}" / kind.name
+    checkout = hashlib.sha256(str(ROOT).encode()).hexdigest()[:8]
+    place = Path(tempfile.gettempdir()) / f"scopeline-live-{os.getuid()}-{checkout}" / kind.name
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (place / "door").open("a") as door, (place / "users").open("a") as users:
 
@@ -100,10 +104,10 @@ def _shared(kind: Any) -> Iterator[Any]:
 
         fcntl.flock(door, fcntl.LOCK_EX)
         if alone():
-            with contextlib.suppress(servers.StackError):
-                kind(place / "server").stop()
+            with contextlib.suppress(processes.StackError):
+                kind(place / "server").kill()
             shutil.rmtree(place / "server", ignore_errors=True)
-            server = kind(place / "server").start()
+            server = kind(place / "server", **_options(kind)).start()
             (place / "port").write_text(str(server.port))
         else:
             server = kind(place / "server", int((place / "port").read_text()))
@@ -112,7 +116,7 @@ def _shared(kind: Any) -> Iterator[Any]:
         yield server
         fcntl.flock(door, fcntl.LOCK_EX)
         if alone():
-            kind(place / "server").stop()
+            kind(place / "server").kill()
             shutil.rmtree(place / "server", ignore_errors=True)
 
 
@@ -120,7 +124,7 @@ def _shared(kind: Any) -> Iterator[Any]:
 def mosquitto() -> Iterator[Mqtt]:
     """The shared MQTT broker: host, port."""
     with _shared(servers.Mosquitto) as server:
-        yield Mqtt(servers.HOST, server.port)
+        yield Mqtt(processes.HOST, server.port)
 
 
 @pytest.fixture(scope="session")
@@ -152,7 +156,7 @@ class Kit:
         end = 'cat >/dev/null; for f in "$1"/*/pid; do [ -f "$f" ] && kill -KILL -- "-$(cat "$f")"; done'
         self._reaper = subprocess.Popen(["sh", "-c", end, "sh", str(folder)], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
-    free_port = staticmethod(servers.free_port)
+    free_port = staticmethod(processes.free_port)
 
     def start_mosquitto(self, name: str = "mosquitto", **options: Any) -> Any:
         return self._start(servers.Mosquitto, name, options)
@@ -164,7 +168,7 @@ class Kit:
         return self._start(servers.InfluxDB, name, options)
 
     def _start(self, kind: Any, name: str, options: dict[str, Any]) -> Any:
-        server = _present(kind)(self.folder / name, **options)
+        server = _present(kind)(self.folder / name, **_options(kind) | options)
         self.started.append(server)
         return server.start()
 
@@ -189,7 +193,7 @@ def proxy() -> Iterator[Callable[..., Any]]:
     made: list[Any] = []
 
     def make(target: int, port: int = 0) -> Any:
-        made.append(proxies.Proxy(target, port))
+        made.append(proxies.Proxy(target, port or processes.free_port()))
         return made[-1]
 
     yield make

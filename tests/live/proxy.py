@@ -4,10 +4,11 @@ import asyncio
 import socket
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Literal
 
 Way = Literal["to_server", "from_server", "both"]
+Pair = tuple[Coroutine[None, None, None], Coroutine[None, None, None]]
 WAYS: tuple[Way, Way] = ("to_server", "from_server")
 
 
@@ -36,7 +37,8 @@ class Proxy:
         """Passes everything on at once again; what a black hole held goes through."""
         self.delay(0)
         self.throttle(0)
-        self._do(lambda: [gate.set() for gate in self._open.values()])
+        for gate in self._open.values():
+            self._do(gate.set)
         asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
 
     def delay(self, seconds: float, way: Way = "both") -> None:
@@ -49,11 +51,17 @@ class Proxy:
 
     def black_hole(self, way: Way = "both") -> None:
         """Connections stay open and new ones are accepted, but nothing passes this way until `heal`."""
-        self._do(lambda: [self._open[one].clear() for one in _ways(way)])
+        for one in _ways(way):
+            self._do(self._open[one].clear)
 
     def cut(self) -> None:
         """Closes all connections in good order (FIN); new ones are served."""
-        self._do(lambda: [writer.close() for writer in self._connections])
+
+        def close() -> None:
+            for writer in self._connections:
+                writer.close()
+
+        self._do(close)
 
     def reset(self) -> None:
         """Breaks all connections (RST), as a firewall or a crashed machine does; new ones are served."""
@@ -114,7 +122,7 @@ class Proxy:
         self._pumps.difference_update(pumps)
         self._connections.difference_update((to_client, to_server))
 
-    def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: Way):
+    def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: Way) -> Pair:
         """Two tasks of one way: one takes what arrives and notes when, the other passes it on when it is due."""
         held: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(64)
 

@@ -1,0 +1,175 @@
+"""A server as a process of this machine: a folder that holds settings, data, log and pid; start, stop, kill, pause, resume."""
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import ClassVar
+
+HOST = "127.0.0.1"
+
+
+class StackError(Exception):
+    """A server is missing, does not start, or does not stop; the message says which, why and what to do."""
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on, below those that outgoing connections take: free again when the server restarts."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return port
+
+
+class Server:
+    """One server process with its data: starts, stops, dies, pauses, and starts again on the same port and data.
+
+    `folder` is made if it is missing. `settings` overrides what deploy/ ships. Errors: StackError.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, folder: Path | str, port: int = 0) -> None:
+        self.folder = Path(folder).resolve()
+        self.port = port or free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def missing(cls) -> str:
+        """Why this server cannot run on this machine; empty if it can."""
+        raise NotImplementedError
+
+    def configure(self) -> None:
+        """Writes the settings; formats the data folder if it is new."""
+        raise NotImplementedError
+
+    def command(self) -> list[str]:
+        """The process to run; its arguments name the folder, by which a foreign process with an old pid is told apart."""
+        raise NotImplementedError
+
+    def environment(self) -> dict[str, str]:
+        return dict(os.environ)
+
+    def answers(self) -> bool:
+        """Whether it serves requests now."""
+        raise NotImplementedError
+
+    def prepare(self) -> None:
+        """What is to be done once it answers."""
+
+    @property
+    def address(self) -> str:
+        return f"{HOST}:{self.port}"
+
+    @property
+    def pid_file(self) -> Path:
+        return self.folder / "pid"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log"
+
+    @property
+    def pid(self) -> int | None:
+        """Of the running process, also when another program started it."""
+        if self.process is not None:
+            return self.process.pid if self.process.poll() is None else None
+        try:
+            pid = int(self.pid_file.read_text())
+            return pid if str(self.folder).encode() in Path(f"/proc/{pid}/cmdline").read_bytes() else None
+        except (OSError, ValueError):
+            return None
+
+    @property
+    def alive(self) -> bool:
+        return self.pid is not None
+
+    def start(self, timeout: float = 90) -> "Server":
+        """Starts it and returns when it answers; repeated starts keep port and data."""
+        if reason := self.missing():
+            raise StackError(f"{self.name}: {reason}. Run deploy/native/install.sh")
+        if self.alive:
+            return self
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.configure()
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command(),
+                cwd=self.folder,
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.pid_file.write_text(str(self.process.pid))
+        deadline = time.monotonic() + timeout
+        while not self.answers():
+            if self.process.poll() is not None:
+                raise StackError(
+                    f"{self.name} ended with {self.process.returncode} while starting on {self.address}.{self.last_words()}"
+                )
+            if time.monotonic() > deadline:
+                self.kill()
+                raise StackError(f"{self.name} gave no answer on {self.address} within {timeout:.0f} s.{self.last_words()}")
+            time.sleep(0.05)
+        self.prepare()
+        return self
+
+    def last_words(self) -> str:
+        lines = self.log.read_text(errors="replace").splitlines()[-15:] if self.log.exists() else []
+        return "\n".join([f" Its log, {self.log}, ends with:", *lines])
+
+    def signal(self, number: int) -> None:
+        """Sends a signal to the process and its children."""
+        if pid := self.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, number)
+
+    def stop(self, timeout: float = 45) -> None:
+        """Asks it to end (SIGTERM) and waits; kills it when that takes too long."""
+        self.signal(signal.SIGTERM)
+        self.resume()
+        if not self._gone(timeout):
+            self.kill()
+        self.pid_file.unlink(missing_ok=True)
+
+    def kill(self) -> None:
+        """Ends it without notice (SIGKILL), as a power cut of the process."""
+        self.signal(signal.SIGKILL)
+        if not self._gone(10):
+            raise StackError(f"{self.name}, process {self.pid}, does not end when killed")
+        self.pid_file.unlink(missing_ok=True)
+
+    def pause(self) -> None:
+        """Holds it (SIGSTOP): connections stay open, nothing answers."""
+        self.signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Lets it go on after pause()."""
+        self.signal(signal.SIGCONT)
+
+    def restart(self) -> "Server":
+        self.stop()
+        return self.start()
+
+    def _gone(self, timeout: float) -> bool:
+        deadline = time.monotonic() + timeout
+        while self.alive and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return not self.alive
+
+
+def exchange(port: int, question: bytes, size: int) -> bytes:
+    """What a server on this port answers first, at most `size` bytes; empty if it does not answer within two seconds."""
+    try:
+        with socket.create_connection((HOST, port), timeout=2) as connection:
+            connection.sendall(question)
+            return connection.recv(size, socket.MSG_WAITALL)
+    except OSError:
+        return b""

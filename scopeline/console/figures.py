@@ -1,5 +1,7 @@
 """Figures: table and chart of any range, interval, grouping and basis; download; each base figure leads to its trace."""
 
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +17,7 @@ from scopeline.query import QueryError, figure_query, local, moment, rfc3339
 from scopeline.service import Service
 
 _INTERVALS = {"base": "Base", "15m": "15 minutes", "1h": "Hour", "1d": "Day", "1mo": "Month", "1y": "Year", "all": "Whole range"}
+_BASES = ("location", "market", "both")
 _GROUPS = ("site", "source", "scope", "category", "component")
 _DAYS = ("1d", "1mo", "1y")
 _LIMIT = 2_000
@@ -42,19 +45,58 @@ class Asked:
         }
 
 
+_KEYS = {"from": "start", "to": "end", "interval": "interval", "basis": "basis", "where": "where"}
+
+
+def linked(asked: Asked, given: Mapping[str, str], base: timedelta, groups: Sequence[str] = _GROUPS) -> dict[str, Any] | None:
+    """Put what the page's address says into the form; the figure whose trace it asks for, if it does.
+
+    The address may say from, to, interval, basis, where and group_by, or trace=SOURCE and at=TIME (RFC 3339, or the Unix
+    milliseconds that Grafana knows). What the form does not offer is left as it is.
+
+    >>> form = Asked("2026-01-01", "2026-01-02")
+    >>> linked(form, {"trace": "boiler", "at": "1767225600000", "basis": "market"}, timedelta(minutes=1))
+    {'source': 'boiler', '_at': '2026-01-01T00:00:00Z', 'basis': 'market'}
+    >>> form.start, form.end, form.interval, form.where
+    ('2026-01-01T00:00:00Z', '2026-01-01T00:01:00Z', 'base', 'source=boiler')
+    """
+    offered = {"interval": list(_INTERVALS), "basis": list(_BASES)}
+    for key, name in _KEYS.items():
+        if given.get(key) and given[key] in offered.get(key, [given[key]]):
+            setattr(asked, name, given[key])
+    asked.group = [group for group in given.get("group_by", "").split(",") if group in groups] or asked.group
+    source, at = given.get("trace"), given.get("at", "")
+    if not source:
+        return None
+    if re.fullmatch(r"\d{1,15}(\.\d+)?", at):
+        instant = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=float(at))
+    else:
+        instant = moment(at, "at").instant("UTC")
+    start = instant - (instant - datetime(1970, 1, 1, tzinfo=UTC)) % base
+    asked.start, asked.end, asked.interval = rfc3339(start), rfc3339(start + base), "base"
+    asked.where = f"source={source}"
+    return {"source": source, "_at": asked.start, "basis": asked.basis if asked.basis != "both" else ""}
+
+
 def page(service: Service) -> None:
-    """Build the page and ask for today by hour and scope."""
+    """Build the page and ask for what its address says, else for today by hour and scope."""
     zone = service.plant.settings.sites[0].timezone
     today = service.host.now().astimezone(ZoneInfo(zone)).date()
     asked = Asked(str(today - timedelta(days=1)), str(today + timedelta(days=1)), group=["site", "scope"])
     groups = [*_GROUPS, *(f"tag_{tag}" for tag in service.plant.settings.tags)]
+    problem, wanted = "", None
+    try:
+        base = service.plant.settings.reporting.base_interval
+        wanted = linked(asked, ui.context.client.request.query_params, base, groups)
+    except (QueryError, OverflowError) as error:
+        problem = str(error)
     with frame(service, "/figures") as stage:
         with card(), ui.row().classes("items-end w-full").style("gap: 14px"):
             ui.input("From").bind_value(asked, "start").style("width: 130px").tooltip("2026, 2026-03, 2026-03-29 or an instant")
             ui.input("To (exclusive)").bind_value(asked, "end").style("width: 130px")
             ui.select(_INTERVALS, label="Interval").bind_value(asked, "interval").style("width: 130px")
             ui.select(groups, label="Group by", multiple=True).bind_value(asked, "group").style("min-width: 170px")
-            ui.select(["location", "market", "both"], label="Basis").bind_value(asked, "basis").style("width: 120px")
+            ui.select(list(_BASES), label="Basis").bind_value(asked, "basis").style("width: 120px")
             ui.input("Only").bind_value(asked, "where").style("width: 180px").tooltip(
                 "column=value, like source=boiler-1,scope=1"
             )
@@ -96,8 +138,18 @@ def page(service: Service) -> None:
             else:
                 ui.notify("This row adds up sites of several time zones: group by site to see its base figures.")
 
+        async def begin() -> None:
+            if problem:
+                ui.notify(problem, type="negative", multi_line=True)
+            await ask()
+            if wanted:
+                try:
+                    await _trace(service, stage, wanted)
+                except (LookupError, QueryError) as error:
+                    ui.notify(str(error), type="negative", multi_line=True)
+
         show.on_click(ask)
-        ui.timer(0.1, ask, once=True)
+        ui.timer(0.1, begin, once=True)
 
 
 def _download(asked: Asked, ending: str) -> str:

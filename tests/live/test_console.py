@@ -179,6 +179,19 @@ def test_figures_show_table_chart_trace_and_download(address: str, page: Any):
 
 
 @desk
+def test_an_address_leads_to_a_trace(address: str, page: Any):
+    """As the dashboards of Grafana link it: milliseconds, and a basis that is right for any scope."""
+    at = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
+    page.goto(f"{address}/figures?trace=electricity&at={at.timestamp() * 1000:.0f}&basis=market")
+    expect(page.get_by_text("Where the figure of electricity comes from")).to_be_visible()
+    expect(page.get_by_label("Only")).to_have_value("source=electricity")
+    page.goto(f"{address}/figures?interval=2y&basis=all&group_by=source,nothing&from=2026-01-01")
+    expect(page.get_by_label("From")).to_have_value("2026-01-01")
+    page.goto(f"{address}/figures?trace=<img src=x onerror=alert(3)>&at=never")
+    expect(page.get_by_text("is no time")).to_be_visible()
+
+
+@desk
 def test_a_trace_outlives_the_table_that_it_was_opened_from(address: str, page: Any):
     page.goto(f"{address}/figures")
     page.locator("tbody tr", has_text="location").first.click()

@@ -10,7 +10,7 @@ SUITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info <
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
             $$p -c '$(SUITS)' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
-.PHONY: help install demo test lint live bench docs clean
+.PHONY: help install demo test lint live bench docs clean up down stack-up stack-down soak
 
 help:
 	@echo "make install   .venv with the scopeline command"
@@ -20,6 +20,9 @@ help:
 	@echo "make live      only the tests against a real broker, server or browser"
 	@echo "make bench     the benchmarks, one table (ARGS=\"--readings 100000\" for options)"
 	@echo "make docs      writes docs/reference from models and commands"
+	@echo "make soak      the fault tests in their long form (MINUTES=30)"
+	@echo "make stack-up  Mosquitto, Kafka and InfluxDB as processes of this machine; make stack-down stops them"
+	@echo "make up        the cluster profile in containers (PLANT=path/to/plant); make down stops it"
 
 install: .venv/installed
 
@@ -55,12 +58,30 @@ lint: .venv/installed
 live: .venv/installed
 	@$(RUN) pytest -m live -rs
 
+MINUTES ?= 30
+soak: .venv/installed
+	@SCOPELINE_SOAK_MINUTES=$(MINUTES) $(RUN) pytest -m soak -s --timeout=0 tests/live
+
+# Data, logs and the token lie in .stack; ports: ARGS="--mqtt-port 11883 --kafka-port 19092 --influxdb-port 18086".
+stack-up:
+	@deploy/native/install.sh
+	@python3 deploy/native/stack.py up $(ARGS)
+
+stack-down:
+	@python3 deploy/native/stack.py down
+
 bench: .venv/installed
 	@.venv/bin/scopeline bench $(ARGS)
 
 docs: .venv/installed
 	@$(RUN) scopeline.reference
 	@$(RUN) scopeline.plant.schemas docs/schemas
+
+up:
+	@PYTHON="$(PYTHON)" deploy/container/up.sh up "$(PLANT)"
+
+down:
+	@deploy/container/up.sh down
 
 clean:
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage-pure dist build

@@ -54,7 +54,7 @@ install_kafka() {
 install_influxdb() {
   local place=$cache/influxdb-$INFLUXDB_VERSION
   [ -x "$place/influxd" ] && return
-  command -v go >/dev/null || fail "influxd is built with Go, which is missing" "install Go 1.23 or newer: https://go.dev/dl"
+  command -v go >/dev/null || fail "influxd is built with Go, which is missing" "install Go 1.21 or newer: https://go.dev/dl"
   command -v cargo >/dev/null || fail "influxd's query engine is built with cargo, which is missing" "install Rust: https://rustup.rs"
   need cc gcc libc6-dev
   need clang clang
@@ -80,7 +80,7 @@ install_influxdb() {
     cd "$build/source"
     export PKG_CONFIG=$build/bin/pkg-config RUSTC_WRAPPER=$build/bin/rustc-lenient GOFLAGS=-mod=mod CGO_ENABLED=1
     [ -z "$toolchain" ] || export RUSTUP_TOOLCHAIN=$toolchain
-    quietly "read $log; the build needs Go 1.23, Rust, clang, protoc, 4 GB of memory and the proxies of Go and Rust" \
+    quietly "read $log; the build needs Go, Rust, clang, protoc, 4 GB of memory and the proxies of Go and Rust" \
       go build -trimpath -tags sqlite_foreign_keys,sqlite_json -ldflags "-s -w -X main.version=$INFLUXDB_VERSION" \
       -o "$place/influxd.part" ./cmd/influxd
   )

@@ -18,6 +18,8 @@ Own ones, for tests that harm them; a test that needs one twice gives it a name:
         broker.kill(); broker.start()                       # SIGKILL; start again on the same port and data
         log.pause(); log.resume(); store.stop(); store.restart(); log.alive; log.pid; log.log
 
+A test marked `soak` takes `soak_seconds`: short in `make test`, long in `make soak`, where what it prints is shown.
+
 A proxy in between, for delays and broken connections (tests/live/proxy.py):
 
     def test_c(server_kit, proxy):
@@ -61,6 +63,7 @@ def _load(name: str, path: Path) -> ModuleType:
 processes = _load("server_process", ROOT / "deploy" / "native" / "server_process.py")
 servers = _load("scopeline_native_servers", ROOT / "deploy" / "native" / "servers.py")
 proxies = _load("scopeline_live_proxy", ROOT / "tests" / "live" / "proxy.py")
+places = _load("scopeline_live_place", ROOT / "tests" / "live" / "place.py")
 
 
 class Mqtt(NamedTuple):
@@ -147,6 +150,12 @@ def unique() -> str:
     return f"t{uuid.uuid4().hex[:10]}"
 
 
+@pytest.fixture
+def soak_seconds() -> float:
+    """How long a test marked `soak` harms and checks: a short moment in `make test`, SCOPELINE_SOAK_MINUTES in `make soak`."""
+    return float(os.environ.get("SCOPELINE_SOAK_MINUTES") or 0) * 60 or 15.0
+
+
 class Kit:
     """Servers of one test; all are killed when it ends, also when the test process itself is killed."""
 
@@ -194,6 +203,28 @@ def proxy() -> Iterator[Callable[..., Any]]:
 
     def make(target: int, port: int = 0) -> Any:
         made.append(proxies.Proxy(target, port or processes.free_port()))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def place(tmp_path: Path, unique: str, kafka: str) -> Iterator[Any]:
+    """A plant folder with Kafka topics of its own, and what ingests into them (tests/live/place.py)."""
+    made = places.Place(tmp_path / "plant", unique, kafka)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def senders() -> Iterator[Callable[..., Any]]:
+    """senders(port, topic) gives a device that publishes numbers and knows which of them the broker has acknowledged."""
+    made: list[Any] = []
+
+    def make(port: int, topic: str) -> Any:
+        made.append(places.Sender(port, topic))
         return made[-1]
 
     yield make

@@ -17,13 +17,19 @@ class StackError(Exception):
     """A server is missing, does not start, or does not stop; the message says which, why and what to do."""
 
 
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this port now."""
+    with socket.socket() as probe, contextlib.suppress(OSError):
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((HOST, port))
+        return True
+    return False
+
+
 def free_port() -> int:
     """A TCP port that nobody listens on, below those that outgoing connections take: free again when the server restarts."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind((HOST, port))
-            return port
+    ports = iter(lambda: random.randrange(20_000, 32_000), 0)
+    return next(port for port in ports if is_free(port))
 
 
 class Server:
@@ -95,6 +101,8 @@ class Server:
             raise StackError(f"{self.name}: {reason}. Run deploy/native/install.sh")
         if self.alive:
             return self
+        if not is_free(self.port):
+            raise StackError(f"{self.name}: another program listens on {self.address}. Stop it, or name another port")
         self.folder.mkdir(parents=True, exist_ok=True)
         self.configure()
         with self.log.open("ab") as log:
@@ -109,15 +117,13 @@ class Server:
             )
         self.pid_file.write_text(str(self.process.pid))
         deadline = time.monotonic() + timeout
-        while not self.answers():
-            if self.process.poll() is not None:
-                raise StackError(
-                    f"{self.name} ended with {self.process.returncode} while starting on {self.address}.{self.last_words()}"
-                )
-            if time.monotonic() > deadline:
-                self.kill()
-                raise StackError(f"{self.name} gave no answer on {self.address} within {timeout:.0f} s.{self.last_words()}")
+        while not (answered := self.answers()) and self.alive and time.monotonic() < deadline:
             time.sleep(0.05)
+        if not answered or not self.alive:
+            code = self.process.poll()
+            self.kill()
+            why = f"gave no answer within {timeout:.0f} s" if code is None else f"ended with {code}"
+            raise StackError(f"{self.name} did not start on {self.address}: it {why}.{self.last_words()}")
         self.prepare()
         return self
 

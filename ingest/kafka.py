@@ -208,13 +208,14 @@ class Publisher:
         self._passing("after_confirm")
         with self._sums:
             receipts = record.confirmed()
+        if receipts:
+            record.origin.acknowledge(receipts)
+        with self._sums:  # only now: who waits for the last one may disconnect then
             self._messages -= record.messages
             self._bytes -= record.size
             self.count["records"] += 1
             self.count["confirmed"] += record.messages
             self.count["bytes"] += record.size
-        if receipts:
-            record.origin.acknowledge(receipts)
 
     def _failed(self, generation: int, error: BaseException) -> None:
         if generation != self._generation:

@@ -197,6 +197,29 @@ def server_kit(tmp_path: Path) -> Iterator[Kit]:
 
 
 @pytest.fixture
+def cluster(tmp_path: Path, mosquitto: Mqtt, kafka: str, influxdb: Influx, unique: str) -> Iterator[Callable[..., Any]]:
+    """cluster() gives a plant on the shared servers, set up and published; cluster(mqtt=..., kafka=..., influx=...) on others.
+
+    See tests/live/cluster_kit.py: start roles, publish, and `check` that InfluxDB holds what the log says, to the byte.
+    """
+    kit = _load("live_cluster_kit", ROOT / "tests" / "live" / "cluster_kit.py")
+    made: list[Any] = []
+
+    def make(mqtt: int | None = None, at: str | None = None, influx: Any = None, setup: bool = True, **options: Any) -> Any:
+        prefix = f"{unique}-{len(made)}"
+        folder = tmp_path / prefix
+        one = kit.Cluster(folder, mqtt or mosquitto.port, at or kafka, influx or influxdb, prefix, **options)
+        made.append(one)
+        if setup:
+            one.setup()
+        return one
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
 def proxy() -> Iterator[Callable[..., Any]]:
     """proxy(port) gives a Proxy to that port of this machine; see tests/live/proxy.py for what it can do."""
     made: list[Any] = []

@@ -1,186 +1,16 @@
 """MQTT to Kafka on real servers: whatever a broker got an acknowledgement for is in the log, whatever fails in between."""
 
-import os
-import subprocess
-import sys
+import signal
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-import paho.mqtt.client as mqtt
 import polars as pl
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
-from kafka.admin import NewTopic
-from paho.mqtt.enums import CallbackAPIVersion
-
-from ingest import records
-from scopeline.cluster.ingest import Ingest
-from scopeline.cluster.topics import specs
-from scopeline.plant import load
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
 
-PLANT = """\
-organisation: {unique}
-sites:
-  - {{site: works, timezone: UTC}}
-  - {{site: mill, timezone: UTC, partition: works}}
-  - {{site: york, timezone: UTC}}
-brokers:
-  hall: {{host: 127.0.0.1, port: {port}{more}}}
-kafka: {{bootstrap_servers: ["{kafka}"], prefix: {unique}, partitions: 3}}
-"""
-FEED = """\
-feed: {name}
-topic: "{topic}"
-decoder: json
-observed_at: received_at
-channels: [{{channel: energy, value: "$.kwh", unit: kWh, kind: counter}}]
-"""
-RUN = """
-import logging, signal, sys, threading
-from pathlib import Path
-from scopeline.cluster.ingest import Ingest
-from scopeline.plant import load
-logging.basicConfig(level=logging.INFO)
-one = Ingest(Path(sys.argv[1]), load(Path(sys.argv[1]))[0], int(sys.argv[2]), Path(sys.argv[1]) / f"state{sys.argv[2]}")
-one.start()
-end = threading.Event()
-signal.signal(signal.SIGTERM, lambda *_: end.set())
-end.wait()
-sys.exit(0 if one.stop() else 3)
-"""
 
-
-def until(condition: Callable[[], Any], seconds: float = 30) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := condition()) and time.monotonic() < end:
-        time.sleep(0.02)
-    return found
-
-
-class Place:
-    """A plant folder, its topics, and what happens around it."""
-
-    def __init__(self, folder: Path, unique: str, kafka: str) -> None:
-        self.folder, self.unique, self.kafka = folder, unique, kafka
-        self.processes: list[subprocess.Popen[bytes]] = []
-        self.running: list[Ingest] = []
-
-    def plant(self, port: int, more: str = "", kafka: str = "", feeds: dict[str, str] | None = None) -> Any:
-        (self.folder / "feeds").mkdir(parents=True, exist_ok=True)
-        for old in (self.folder / "feeds").iterdir():
-            old.unlink()
-        (self.folder / "plant.yaml").write_text(PLANT.format(unique=self.unique, port=port, more=more, kafka=kafka or self.kafka))
-        for name, topic in (feeds or {"meters": f"{self.unique}/{{site}}/{{device}}/e"}).items():
-            (self.folder / f"feeds/{name}.yaml").write_text(FEED.format(name=name, topic=topic))
-        found, problems = load(self.folder)
-        assert found, problems
-        return found
-
-    def topics(self, plant: Any) -> None:
-        admin = KafkaAdminClient(bootstrap_servers=self.kafka)
-        admin.create_topics(
-            [NewTopic(s.name, s.partitions, s.replication, topic_configs=s.settings) for s in specs(plant.settings.kafka)]
-        )
-        admin.close()
-
-    def run(self, plant: Any, member: int | None = None) -> Ingest:
-        one = Ingest(self.folder, plant, member, self.folder / f"state{member or 0}")
-        one.start()
-        self.running.append(one)
-        assert until(lambda: all(line.subscriber.problem is None for line in one.lines)), one.problems
-        return one
-
-    def process(self, failpoint: str = "", member: int = 0) -> subprocess.Popen[bytes]:
-        env = {**os.environ, "SCOPELINE_FAILPOINT": failpoint}
-        log = (self.folder / f"log{len(self.processes)}").open("wb")
-        self.processes.append(subprocess.Popen([sys.executable, "-c", RUN, str(self.folder), str(member)], env=env, stderr=log))
-        return self.processes[-1]
-
-    def logged(self) -> pl.DataFrame:
-        """All messages of the raw topic, with partition and offset."""
-        consumer = KafkaConsumer(bootstrap_servers=self.kafka, auto_offset_reset="earliest", enable_auto_commit=False)
-        raw = f"{self.unique}.raw"
-        partitions = [TopicPartition(raw, number) for number in range(3)]
-        consumer.assign(partitions)
-        ends = consumer.end_offsets(partitions)
-        found = []
-        while any(consumer.position(one) < ends[one] for one in partitions):
-            for one, some in consumer.poll(500).items():
-                unpacked = records.decode(some)
-                assert not unpacked.refused
-                found.append(unpacked.messages.with_columns(pl.lit(one.partition).alias("partition")))
-        consumer.close()
-        return pl.concat(found) if found else pl.DataFrame(schema={**records.UNPACKED, "partition": pl.Int32})
-
-    def numbers(self) -> set[int]:
-        return set(self.logged()["payload"].cast(pl.String).cast(pl.Int64))
-
-    def close(self) -> None:
-        for process in self.processes:
-            process.kill()
-            process.wait()
-        for one in self.running:
-            one.stop(1)
-
-
-@pytest.fixture
-def place(tmp_path: Path, unique: str, kafka: str) -> Iterator[Place]:
-    made = Place(tmp_path / "plant", unique, kafka)
-    yield made
-    made.close()
-
-
-class Sender:
-    """A device: numbers as payloads; `acknowledged` are those that the broker has confirmed."""
-
-    def __init__(self, port: int, topic: str) -> None:
-        self.topic, self.next = topic, 0
-        self._of: dict[int, int] = {}
-        self._confirmed: list[int] = []  # packet ids; no test sends so many that they begin anew
-        self.client = mqtt.Client(CallbackAPIVersion.VERSION2)
-        self.client.max_inflight_messages_set(200)
-        self.client.on_publish = self._published
-        self.client.connect("127.0.0.1", port)
-        self.client.loop_start()
-
-    def _published(self, client: Any, userdata: Any, mid: int, reason: Any, properties: Any) -> None:
-        self._confirmed.append(mid)
-
-    @property
-    def acknowledged(self) -> set[int]:
-        return {self._of[mid] for mid in list(self._confirmed) if mid in self._of}
-
-    def send(self, count: int, topic: str | None = None) -> None:
-        for _ in range(count):
-            self._of[self.client.publish(topic or self.topic, str(self.next), qos=1).mid] = self.next
-            self.next += 1
-
-    def settled(self) -> bool:
-        return bool(until(lambda: len(self.acknowledged) == self.next))
-
-    def close(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
-
-
-@pytest.fixture
-def senders() -> Iterator[Callable[[int, str], Sender]]:
-    made: list[Sender] = []
-
-    def make(port: int, topic: str) -> Sender:
-        made.append(Sender(port, topic))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
-
-
-def test_every_acknowledged_message_is_in_the_log_once(place: Place, mosquitto: Any, senders: Any) -> None:
+def test_every_acknowledged_message_is_in_the_log_once(place: Any, mosquitto: Any, senders: Any) -> None:
     plant = place.plant(mosquitto.port)
     place.topics(plant)
     one = place.run(plant)
@@ -190,7 +20,7 @@ def test_every_acknowledged_message_is_in_the_log_once(place: Place, mosquitto: 
     sender.send(1, f"{place.unique}/mill/m/e")
     sender.send(1, f"{place.unique}/nowhere/m/e")
     assert sender.settled()
-    assert until(lambda: one.metrics["scopeline_ingest_acknowledged_total"][0][1] == 3003), one.metrics
+    assert place.until(lambda: one.metrics["scopeline_ingest_acknowledged_total"][0][1] == 3003), one.metrics
     found = place.logged()
     assert sorted(found["payload"].cast(pl.String).cast(pl.Int64)) == list(range(3003))
     by_site = found.with_columns(pl.col("topic").str.split("/").list.get(1).alias("site")).group_by("site").agg("partition")
@@ -201,3 +31,112 @@ def test_every_acknowledged_message_is_in_the_log_once(place: Place, mosquitto: 
     assert found["broker"].null_count() == found.height
     assert one.metrics["scopeline_ingest_unacknowledged_messages"][0][1] == 0
     assert one.problems == []
+
+
+def test_killed_before_kafka_has_it_and_after(place: Any, mosquitto: Any, senders: Any) -> None:
+    """Killed between receipt and send, and between confirmation and acknowledgement: the broker sends again."""
+    place.topics(place.plant(mosquitto.port))
+    sender = senders(mosquitto.port, f"{place.unique}/works/m/e")
+    first = place.process("ingest:before_send@3")
+    assert place.until(lambda: (place.folder / "state0").exists())  # it has subscribed
+    time.sleep(0.5)
+
+    def killed(process: Any) -> bool:
+        sender.send(10)
+        time.sleep(0.03)
+        return process.poll() == -signal.SIGKILL
+
+    assert place.until(lambda: killed(first))
+    second = place.process("ingest:after_confirm@3")
+    assert place.until(lambda: killed(second))
+    third = place.process()
+    assert sender.settled()
+    assert place.until(lambda: place.numbers() == set(range(sender.next)))
+    third.send_signal(signal.SIGTERM)
+    assert third.wait(10) == 0, "it stops in order"
+
+
+def test_kafka_down_and_up_again(place: Any, mosquitto: Any, server_kit: Any, senders: Any) -> None:
+    """Messages wait unacknowledged, in bounded memory, and come in when Kafka is back."""
+    server = server_kit.start_kafka()
+    place.kafka = server.address
+    plant = place.plant(mosquitto.port)
+    place.topics(plant)
+    one = place.run(plant)
+    sender = senders(mosquitto.port, f"{place.unique}/works/m/e")
+    sender.send(500)
+    assert place.until(lambda: one.publisher.count["confirmed"] == 500)
+    server.kill()
+    sender.send(5000)
+    assert place.until(lambda: one.publisher.problem), "people are told"
+    assert place.until(lambda: one.lines[0].subscriber.in_flight > 100)
+    assert one.publisher.count["confirmed"] == 500
+    assert one.metrics["scopeline_ingest_acknowledged_total"][0][1] == 500
+    server.start()
+    assert sender.settled()
+    assert place.until(lambda: one.metrics["scopeline_ingest_acknowledged_total"][0][1] >= 5500, 60), one.metrics
+    assert place.numbers() == set(range(5500))
+    assert place.until(lambda: one.problems == [])
+
+
+def test_nothing_is_read_while_the_publisher_is_full(
+    place: Any, mosquitto: Any, senders: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """QoS 0 knows no receive window: reading stops, and goes on."""
+    monkeypatch.setattr("ingest.kafka.FULL_MESSAGES", 1000)
+    plant = place.plant(mosquitto.port)
+    place.topics(plant)
+    one = place.run(plant)
+    gate = place.gate(one)
+    sender = senders(mosquitto.port, f"{place.unique}/works/m/e")
+    for number in range(20_000):
+        sender.client.publish(sender.topic, str(number), qos=0)
+    assert place.until(lambda: one.publisher.full)
+    time.sleep(1)
+    assert one.publisher.in_flight <= 1000 + 500 + 1, "at most a burst beyond the bound"
+    gate.open()
+    assert place.until(lambda: not one.publisher.full)
+    assert place.until(lambda: one.publisher.count["confirmed"] > 2000)
+
+
+def test_the_broker_restarts(place: Any, server_kit: Any, senders: Any) -> None:
+    """A durable broker keeps the session: what it had acknowledged to devices arrives."""
+    broker = server_kit.start_mosquitto()
+    plant = place.plant(broker.port)
+    place.topics(plant)
+    one = place.run(plant)
+    sender = senders(broker.port, f"{place.unique}/works/m/e")
+    for _ in range(10):
+        sender.send(50)
+        time.sleep(0.05)
+    assert sender.settled()
+    broker.restart()
+    assert place.until(lambda: sender.client.is_connected())
+    sender.send(500)
+    assert sender.settled()
+    assert place.until(lambda: place.numbers() == set(range(1000)))
+    assert one.metrics["scopeline_ingest_disconnects_total"][0][1] == 1
+    assert one.metrics["scopeline_ingest_sessions_lost_total"][0][1] == 0
+    assert place.until(lambda: one.problems == [])
+
+
+def test_the_broker_forgets_the_session(place: Any, server_kit: Any, senders: Any) -> None:
+    """Subscribed anew, counted, and acknowledgements of before do not touch messages of now."""
+    broker = server_kit.start_mosquitto(settings=["persistence false"])
+    plant = place.plant(broker.port)
+    place.topics(plant)
+    one = place.run(plant)
+    sender = senders(broker.port, f"{place.unique}/works/m/e")
+    sender.send(10)
+    assert place.until(lambda: one.publisher.count["confirmed"] == 10)
+    gate = place.gate(one)
+    sender.send(10)
+    assert place.until(lambda: one.lines[0].subscriber.in_flight == 10)
+    broker.restart()
+    assert place.until(lambda: one.metrics["scopeline_ingest_sessions_lost_total"][0][1] == 1)
+    assert place.until(lambda: sender.client.is_connected() and one.lines[0].subscriber.problem is None)
+    gate.open()
+    sender.send(10)
+    assert place.until(lambda: one.lines[0].subscriber.count["acknowledged"] >= 20)
+    assert place.numbers() == set(range(30)), "what was received before is logged, though the broker forgot it"
+    assert one.lines[0].subscriber.in_flight == 0

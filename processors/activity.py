@@ -39,7 +39,8 @@ def activity(amounts: pl.DataFrame, sources: Iterable[Source], first: pl.DataFra
     known = first["meter"].cast(pl.String).to_list()
     read = [(source.source, expression) for source in sources if (expression := _computed(source.measured_by))]
     simple = [(name, expression.terms[0].meter) for name, expression in read if _simple(expression)]
-    found = [_direct(amounts, simple), _combined(amounts, [pair for pair in read if not _simple(pair[1])], first, known, base_us)]
+    other = [pair for pair in read if not _simple(pair[1])]
+    found = [_direct(amounts, simple), *([_combined(amounts, other, first, known, base_us)] if other else [])]
     return ordered(pl.concat([part for part in found if part.height] or found[:1]), "interval_start", by="source")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from processors.formula import Delta, ExpressionProblem, Meter, Node, Number, Operation, Total, matches, tree, written
@@ -103,6 +103,7 @@ class NotComputed(ExpressionProblem):
     """A valid expression that this version does not evaluate."""
 
 
+@lru_cache(maxsize=20_000)
 def parse(text: str) -> Expression:
     """Read an expression; a bare meter id is an expression of one term.
 

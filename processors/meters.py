@@ -23,6 +23,7 @@ from schemas.units import Unit, UnitProblem, unit
 
 IDENTITY = ["meter", "feed", "device", "unit"]
 _KEPT = [*IDENTITY, "channel", "site", "kind"]
+_MOST_KNOWN = 200_000
 _HOLE = timedelta(minutes=15)
 _ENDLESS_N = 10**22  # a max_rate beyond 1e13 base units an hour limits nothing
 
@@ -61,28 +62,60 @@ class Meters(NamedTuple):
     swaps: pl.DataFrame  # SWAPS
 
 
-def attributes(readings: pl.DataFrame, plant: Plant) -> Meters:
-    """Rules and replacements of the meters that occur in READINGS, from the plant's channels and its meters table.
+class Rulebook:
+    """What a plant says of its meters: the rule of each meter, feed, device and unit is worked out once."""
 
-    rollover_at, jitter, first_reading and last_reading are what the device shows: scale and unit apply to them as to a value.
-    """
-    known = distinct(readings, _KEPT).with_columns(pl.col("meter").cast(pl.String))
-    of_plant, rows = channels(plant), _by_meter(plant)
-    found, swaps = known.rows(named=True), []
-    if plant.meters:
-        counters = known.filter(pl.col("kind") == "counter").rows_by_key("meter", named=True, include_key=True)
-        for meter, named in counters.items():
-            stated = _swaps(meter, _zone(plant, named[0]["site"]), named, of_plant, rows)
-            swaps += stated
-            found += [named[0] | {name: side[name] for name in IDENTITY} for side in stated]
-    rules = []
-    for row in found:
-        try:
-            rules.append(_rule(row, of_plant, rows))
-        except UnitProblem:
-            continue  # such a reading is not accepted
-    frame = pl.DataFrame(rules, schema=RULES, orient="row").unique(IDENTITY, keep="first", maintain_order=True)
-    return Meters(frame, pl.DataFrame(swaps, schema=SWAPS, orient="row"))
+    def __init__(self, plant: Plant) -> None:
+        self._plant, self._channels, self._rows = plant, channels(plant), _by_meter(plant)
+        self._zones = {site.site: site.timezone for site in plant.settings.sites}
+        self._known: dict[tuple[Any, ...], tuple[Any, ...] | None] = {}
+
+    def attributes(self, readings: pl.DataFrame) -> Meters:
+        """Rules and replacements of the meters that occur in READINGS, from the plant's channels and its meters table.
+
+        rollover_at, jitter, first_reading and last_reading are what the device shows: scale and unit apply to them as to a value.
+        """
+        found = distinct(readings, _KEPT).cast(pl.String).rows()
+        swaps = self._replaced(found) if self._plant.meters else []
+        found += [side[:-1] for side in swaps]
+        rules: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        for row in found:
+            rule = self._rule(row)
+            if rule is not None:
+                rules.setdefault(row[: len(IDENTITY)], rule)
+        stated = pl.DataFrame([side[-1] for side in swaps], schema=SWAPS, orient="row")
+        return Meters(pl.DataFrame(list(rules.values()), schema=RULES, orient="row"), stated)
+
+    def _rule(self, row: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """The rule of a row of `_KEPT`, as a row of RULES; None where the unit is none: such a reading is not accepted."""
+        if row not in self._known:
+            if len(self._known) > _MOST_KNOWN:
+                self._known.clear()
+            try:
+                rule = _rule(dict(zip(_KEPT, row, strict=True)), self._channels, self._rows)
+                self._known[row] = tuple(rule.get(name) for name in RULES)
+            except UnitProblem:
+                self._known[row] = None
+        return self._known[row]
+
+    def _replaced(self, found: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """Each side of each replacement of these counters: a row of `_KEPT`, and its row of SWAPS."""
+        counters: dict[str, list[dict[str, Any]]] = {}
+        for row in found:
+            named = dict(zip(_KEPT, row, strict=True))
+            if named["kind"] == "counter":
+                counters.setdefault(named["meter"], []).append(named)
+        sides = []
+        for meter, alike in counters.items():
+            for side in _swaps(meter, self._zones.get(alike[0]["site"], "UTC"), alike, self._channels, self._rows):
+                stated = alike[0] | {name: side[name] for name in IDENTITY}
+                sides.append((*(stated[name] for name in _KEPT), side))
+        return sides
+
+
+def attributes(readings: pl.DataFrame, plant: Plant) -> Meters:
+    """See `Rulebook.attributes`."""
+    return Rulebook(plant).attributes(readings)
 
 
 def _by_meter(plant: Plant) -> dict[str, list[MeterRow]]:
@@ -90,10 +123,6 @@ def _by_meter(plant: Plant) -> dict[str, list[MeterRow]]:
     for row in plant.meters:
         found.setdefault(row.meter, []).append(row)
     return found
-
-
-def _zone(plant: Plant, site: str) -> str:
-    return next((s.timezone for s in plant.settings.sites if s.site == site), "UTC")
 
 
 def _rule(row: dict[str, Any], of_plant: Channels, rows: dict[str, list[MeterRow]]) -> dict[str, Any]:

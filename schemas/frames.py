@@ -230,7 +230,10 @@ def empty(schema: Mapping[str, Any]) -> pl.DataFrame:
 
 def shaped(frame: pl.DataFrame, schema: Mapping[str, Any]) -> pl.DataFrame:
     """The frame's columns in the schema's order and types; columns it lacks are null."""
+    have = frame.schema
+    if have == pl.Schema(schema):
+        return frame
     return frame.select(
-        (pl.col(name) if name in frame.columns else pl.lit(None).alias(name)).cast(dtype, strict=True)
+        pl.lit(None, dtype=dtype).alias(name) if name not in have else name if have[name] == dtype else pl.col(name).cast(dtype)
         for name, dtype in schema.items()
     )

@@ -26,6 +26,7 @@ class Configuration:
     catalogue: Catalogue
     feeds: Feeds
     channels: accept.Channels
+    rules: meters.Rulebook
     plan: plan.Plan
 
     @property
@@ -40,9 +41,10 @@ def configure(
     same = before is not None and before.plant == plant
     feeds = before.feeds if same and before else ingest.compile(plant)
     channels = before.channels if same and before else accept.channels(plant)
+    rules = before.rules if same and before else meters.Rulebook(plant)
     units = seen or {}
     expanded = sources.expand(plant, sorted(units), units)
-    return Configuration(plant, catalogue, feeds, channels, plan.compile(plant, catalogue, expanded))
+    return Configuration(plant, catalogue, feeds, channels, rules, plan.compile(plant, catalogue, expanded))
 
 
 class Read(NamedTuple):
@@ -76,7 +78,7 @@ def meter(
     """READINGS of some meters (whole series, or a window with context) -> AMOUNTS by base interval, EVENTS, levels, clocks."""
     kept = collapse.collapse(readings, payloads)
     clocks = kept.group_by(pl.col("site").cast(pl.String)).agg(newest=pl.col("received_at").max())
-    attributes = meters.attributes(kept, configuration.plant)
+    attributes = configuration.rules.attributes(kept)
     cleaned, taken_out = clean.clean(kept, attributes)
     found, named = steps.steps(cleaned, attributes, peaks)
     amounts = split.split(found, configuration.base_us, window)

@@ -167,7 +167,8 @@ class Remeter:
 
     @staticmethod
     def _rules(readings: pl.DataFrame, configuration: Any) -> rules.Meters:
-        return rules.attributes(readings, configuration.plant)
+        found: rules.Meters = configuration.rules.attributes(readings)
+        return found
 
     def _write(self, store: Working, spans: pl.DataFrame, amounts: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
         """Replace what differs within the windows; the intervals whose amount did."""

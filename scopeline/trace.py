@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import polars as pl
 
-from processors import clean, collapse, expressions, meters, rollup, split, steps
+from processors import clean, collapse, expressions, rollup, split, steps
 from schemas.frames import TIME
 from schemas.source import Source
 from scopeline.log import Store
@@ -164,7 +164,7 @@ def store_times(store: Store, sql: str, parameters: dict[str, Any]) -> list[date
 def terms(store: Store, configuration: Configuration, meter: str, start: datetime, end: datetime) -> dict[str, Any]:
     """What one meter says about the interval: its amount, the steps that make it, and the readings of these steps."""
     readings = collapse.collapse(around(store, meter, start, end), store.payloads)
-    rules = meters.attributes(readings, configuration.plant)
+    rules = configuration.rules.attributes(readings)
     kept, _ = clean.clean(readings, rules)
     found = steps.steps(kept, rules).steps
     touching = found.filter(

@@ -75,68 +75,66 @@ def bounds(spans: pl.DataFrame, instants: pl.DataFrame, removed: pl.DataFrame, r
     `stretch` (Duration: how far from its observed_at a period of the meter can lie), `whole_before`, `whole_after` (bool: nothing
     is left to load on that side).
     """
-    raw = instants.sort("meter", "at").with_columns(n=pl.int_range(pl.len(), dtype=pl.Int64).over("meter"))
-    kept = raw.join(removed, on=["meter", "at"], how="anti").sort("meter", "n")
     out = spans.join(reach, on="meter", how="left")
+    names = pl.Enum(pl.concat([out["meter"], instants["meter"]]).unique().sort())
+    raw = _Places(instants, names)
+    kept = raw if removed.is_empty() else _Places(instants.join(removed, on=["meter", "at"], how="anti"), names)
+    first, end = raw.of(out["meter"])
+    first_kept, end_kept = kept.of(out["meter"])
     # the last kept instant at least ASIDE places before the span, the first kept one as far after it
-    out = _count(out, raw, "start", "below", "<").with_columns(low=pl.col("below") - ASIDE)
-    out = _count(out, raw, "end", "upto", "<=").with_columns(high=pl.col("upto") - 1 + ASIDE)
-    out = _pick(_pick(out, kept, "low", "lo", "backward"), kept, "high", "hi", "forward")
-    start = pl.min_horizontal(pl.col("lo").fill_null(pl.col("first")), pl.col("start") - pl.col("stretch"))
-    end = pl.max_horizontal(pl.col("hi").fill_null(pl.col("last")), pl.col("end") + pl.col("stretch"))
-    ends = raw.group_by("meter").agg(first=pl.col("at").min(), last=pl.col("at").max())
-    out = out.join(ends, on="meter", how="left").with_columns(
-        a=floor(start, base_us), b=floor(end, base_us) + timedelta(microseconds=base_us)
-    )
+    low = raw.count(out["meter"], out["start"], "left") - ASIDE
+    high = raw.count(out["meter"], out["end"], "right") - 1 + ASIDE
+    low, high = raw.time(low, low >= first), raw.time(high, high < end)
+    lo, hi = kept.count(out["meter"], low, "right") - 1, kept.count(out["meter"], high, "left")
+    lo, hi = kept.time(lo, lo >= first_kept), kept.time(hi, hi < end_kept)
+    start = pl.min_horizontal(lo.fill_null(raw.time(first, first < end)), pl.col("start") - pl.col("stretch"))
+    stop = pl.max_horizontal(hi.fill_null(raw.time(end - 1, first < end)), pl.col("end") + pl.col("stretch"))
+    out = out.with_columns(a=floor(start, base_us), b=floor(stop, base_us) + timedelta(microseconds=base_us))
     # beyond each edge: one kept instant, one more beside it, and what a period can reach
-    out = _count(out, kept, "a", "outside", "<=")
-    out = _count(out, raw, "a", "raw_outside", "<=")
-    out = _count(out, kept, "b", "inside", "<").join(
-        kept.group_by("meter").agg(all=pl.len().cast(pl.Int64)), on="meter", how="left"
-    )
-    out = _count(out, raw, "b", "raw_inside", "<").join(
-        raw.group_by("meter").agg(raw_all=pl.len().cast(pl.Int64)), on="meter", how="left"
-    )
-    near = (pl.col("lo").is_not_null()) & (pl.col("outside") >= 1) & (pl.col("raw_outside") >= 3)
-    far = (pl.col("hi").is_not_null()) & (pl.col("all") - pl.col("inside") >= 1) & (pl.col("raw_all") - pl.col("raw_inside") >= 3)
+    outside = {places: places.count(out["meter"], out["a"], "right") for places in (kept, raw)}
+    inside = {places: places.count(out["meter"], out["b"], "left") for places in (kept, raw)}
+    near = lo.is_not_null() & (outside[kept] > first_kept) & (outside[raw] >= first + 3)
+    far = hi.is_not_null() & (inside[kept] < end_kept) & (inside[raw] <= end - 3)
     reached = pl.col("loaded_from") <= pl.col("a") - pl.col("stretch"), pl.col("loaded_to") >= pl.col("b") + pl.col("stretch")
-    before = ~(pl.col("whole_before") | (near & reached[0])).fill_null(False)
-    after = ~(pl.col("whole_after") | (far & reached[1])).fill_null(False)
-    out = out.with_columns(before=before, after=after)
+    out = out.with_columns(
+        before=~(pl.col("whole_before") | (near & reached[0])).fill_null(False),
+        after=~(pl.col("whole_after") | (far & reached[1])).fill_null(False),
+    )
     missing = out.filter(pl.col("before") | pl.col("after")).group_by("meter").agg(pl.col("before").any(), pl.col("after").any())
     return Bounds(merged(out.select("meter", start="a", end="b")), missing)
 
 
-def _count(frame: pl.DataFrame, instants: pl.DataFrame, column: str, name: str, sign: str) -> pl.DataFrame:
-    """How many of a meter's instants lie before (`<`) or up to (`<=`) a time of the frame."""
-    counted = instants.select("meter", "at", _n=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("meter")).sort("at")
-    found = frame.sort(column).join_asof(
-        counted,
-        left_on=column,
-        right_on="at",
-        by="meter",
-        allow_exact_matches=sign == "<=",
-        check_sortedness=False,
-        coalesce=False,
-    )
-    return found.with_columns(pl.col("_n").fill_null(0).alias(name)).drop("_n", "at", strict=False)
+class _Places:
+    """Instants (meter, at) in order of meter and time. A place is a number in that order, found by bisection."""
+
+    def __init__(self, instants: pl.DataFrame, names: pl.Enum) -> None:
+        self._names = names
+        keys = self._keys(instants["meter"], instants["at"])
+        order = keys.arg_sort()
+        self._ordered, self._at = keys.gather(order), instants["at"].gather(order)
+
+    def _keys(self, meter: pl.Series, at: pl.Series) -> pl.Series:
+        """One number that orders by meter, then time; null where the time is."""
+        place, time = meter.cast(self._names).to_physical().cast(pl.Int128), at.to_physical().cast(pl.Int128)
+        return place * _SPREAD + time
+
+    def count(self, meter: pl.Series, at: pl.Series, side: Literal["left", "right"]) -> pl.Series:
+        """The place of the first instant of the meter at or after (left), or after (right) a time; null where that is."""
+        keys = self._keys(meter, at)
+        return self._ordered.search_sorted(keys, side).cast(pl.Int64).set(keys.is_null(), None)
+
+    def of(self, meter: pl.Series) -> tuple[pl.Series, pl.Series]:
+        """The places of each meter's instants: the first, and the one after the last."""
+        ever = pl.Series([_EVER], dtype=pl.Int64).new_from_index(0, meter.len())
+        return self.count(meter, -ever, "left"), self.count(meter, ever, "left")
+
+    def time(self, place: pl.Series, valid: pl.Series) -> pl.Series:
+        """The instant at a place, null where that is not valid."""
+        return self._at.gather(place.set(~valid.fill_null(False), None))
 
 
-def _pick(
-    frame: pl.DataFrame, kept: pl.DataFrame, place: str, name: str, strategy: Literal["backward", "forward"]
-) -> pl.DataFrame:
-    """The time of the kept instant at that place of the raw series, or the next one in the direction."""
-    chosen = kept.select("meter", "n", pl.col("at").alias(name)).sort("n")
-    found = frame.sort(place).join_asof(
-        chosen,
-        left_on=place,
-        right_on="n",
-        by="meter",
-        strategy=strategy,
-        check_sortedness=False,
-        coalesce=False,
-    )
-    return found.drop("n")
+_EVER = 2**62
+_SPREAD = pl.Series([2**64], dtype=pl.Int128)
 
 
 def within(frame: pl.DataFrame, windows: pl.DataFrame, time: str, by: str = "meter") -> pl.DataFrame:

@@ -4,15 +4,19 @@ import json
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import polars as pl
 
-from scopeline.log.tables import FORMAT, TABLES, ddl, stored
+from scopeline.log.tables import FORMAT, KEYS, TABLES, ddl, stored
+from scopeline.log.tail import Tail
 
 MEMORY_LIMIT = "512MB"
+_TAILS = {"readings": "observed_at", "amounts": "interval_start"}
+"""Tables whose newest rows stay in memory, and by what time."""
 CHECKPOINT = "32MB"  # of write-ahead log: what a start after a crash has to replay
 
 
@@ -50,6 +54,7 @@ class Log:
             self._root.close()
             raise
         self.write = self._root.cursor()
+        self.tails = {table: Tail(TABLES[table], time) for table, time in _TAILS.items()}
 
     def _create(self) -> None:
         self._root.execute("BEGIN")
@@ -100,6 +105,8 @@ class Log:
             yield
             self.write.execute("COMMIT")
         except BaseException:
+            for tail in self.tails.values():
+                tail.forget()
             with suppress(duckdb.Error):  # a failed commit has rolled back already
                 self.write.execute("ROLLBACK")
             raise
@@ -108,15 +115,14 @@ class Log:
         """Add rows of the table's schema."""
         if not frame.is_empty():
             self._with(f"INSERT INTO {table} SELECT * FROM rows_in", rows_in=stored(frame, TABLES[table]))
+            if table in self.tails:
+                self.tails[table].add(frame)
 
-    def _with(self, sql: str, **frames: pl.DataFrame) -> None:
-        for name, frame in frames.items():
-            self.write.register(name, frame.to_arrow())
-        try:
+    def _with(self, *statements: str, rows_in: pl.DataFrame | None = None) -> None:
+        """Run statements; in them `rows_in` is a table: DuckDB takes the name for the local variable, which spares a view."""
+        rows_in = None if rows_in is None else rows_in.to_arrow()
+        for sql in statements:
             self.write.execute(sql)
-        finally:
-            for name in frames:
-                self.write.unregister(name)
 
     def remove(self, table: str, column: str, values: Iterable[Any]) -> None:
         """Delete the rows whose column is one of the values."""
@@ -131,11 +137,14 @@ class Log:
             chosen = stored(keys.unique(), schema)
             same = []
             for name, dtype in schema.items():
-                here, wanted, unknown = f'{table}."{name}"', f'chosen."{name}"', keys[name].null_count() > 0
+                here, wanted, unknown = f'{table}."{name}"', f'r."{name}"', keys[name].null_count() > 0
                 same.append(f"{here} IS NOT DISTINCT FROM {wanted}" if unknown else f"{here} = {wanted}")
                 if not unknown and (dtype == pl.Int64 or isinstance(dtype, pl.Datetime)):  # zone maps: skip what lies outside
-                    same.append(f'{here} BETWEEN (SELECT min("{name}") FROM chosen) AND (SELECT max("{name}") FROM chosen)')
-            self._delete(table, f"DELETE FROM {table} USING chosen WHERE {' AND '.join(same)}", chosen=chosen)
+                    same.append(f"{here} BETWEEN {_literal(chosen[name].min())} AND {_literal(chosen[name].max())}")
+            tail = self.tails[table].without(keys) if table in self.tails else None
+            self._delete(table, f"DELETE FROM {table} USING rows_in r WHERE {' AND '.join(same)}", rows_in=chosen)
+            if tail is not None:
+                self.tails[table] = tail
         if rows is not None:
             self.append(table, rows)
 
@@ -143,27 +152,34 @@ class Log:
         """Delete rows whose time lies in a window (key, start, end; half-open) of their key."""
         if windows.height:
             spans = windows.select(key, pl.col("start", "end").dt.replace_time_zone(None))
+            first, last = _literal(spans["start"].min()), _literal(spans["end"].max())
             self._delete(
                 table,
-                f"""DELETE FROM {table} t USING spans s
+                f"""DELETE FROM {table} t USING rows_in s
                 WHERE t."{key}" = s."{key}" AND t."{time}" >= s.start AND t."{time}" < s.end
-                AND t."{time}" >= (SELECT min(start) FROM spans) AND t."{time}" < (SELECT max("end") FROM spans)""",
-                spans=spans,
+                AND t."{time}" >= {first} AND t."{time}" < {last}""",
+                rows_in=spans,
             )
 
     def put(self, table: str, rows: pl.DataFrame) -> None:
         """Add rows of a table with a primary key, or replace those of the same key."""
         if rows.height:
-            self._with(f"INSERT OR REPLACE INTO {table} SELECT * FROM rows_in", rows_in=stored(rows, TABLES[table]))
+            same = " AND ".join(f'{table}."{name}" = r."{name}"' for name in KEYS[table])
+            self._with(
+                f"DELETE FROM {table} USING rows_in r WHERE {same}",
+                f"INSERT INTO {table} SELECT * FROM rows_in",
+                rows_in=stored(rows, TABLES[table]),
+            )
 
     def count(self, traffic: pl.DataFrame) -> None:
         """Add to the numbers of messages (TRAFFIC)."""
         if traffic.height:
+            same = "t.feed = r.feed AND t.minute = r.minute AND t.outcome = r.outcome"
             self._with(
-                """INSERT INTO traffic SELECT * FROM rows_in ON CONFLICT (feed, minute, outcome) DO UPDATE SET
-                messages = traffic.messages + excluded.messages,
-                last_message = greatest(traffic.last_message, excluded.last_message),
-                last_received_at = greatest(traffic.last_received_at, excluded.last_received_at)""",
+                f"""UPDATE traffic t SET messages = t.messages + r.messages,
+                last_message = greatest(t.last_message, r.last_message),
+                last_received_at = greatest(t.last_received_at, r.last_received_at) FROM rows_in r WHERE {same}""",
+                f"INSERT INTO traffic SELECT * FROM rows_in r WHERE NOT EXISTS (SELECT 1 FROM traffic t WHERE {same})",
                 rows_in=stored(traffic, TABLES["traffic"]),
             )
 
@@ -172,14 +188,28 @@ class Log:
 
     def _delete(self, table: str, sql: str, **frames: pl.DataFrame) -> None:
         """Every deletion goes through here."""
+        if table in self.tails:
+            self.tails[table].forget()
         self._with(sql, **frames)
 
     def set(self, key: str, value: Any) -> None:
         """Note a small fact (JSON)."""
-        self.write.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", [key, json.dumps(value, sort_keys=True)])
+        text = json.dumps(value, sort_keys=True)
+        changed = self.write.execute("UPDATE meta SET value = ? WHERE key = ?", [text, key]).fetchall()
+        if changed == [(0,)]:
+            self.write.execute("INSERT INTO meta VALUES (?, ?)", [key, text])
 
 
 _REMEDY = "Move it away (then a new one is made) or restore it from a backup."
+
+
+def _literal(value: Any) -> str:
+    """A whole number or a time without zone, in SQL.
+
+    >>> _literal(7), _literal(datetime(2026, 1, 1, 0, 0, 0, 5))
+    ('7', "TIMESTAMP '2026-01-01 00:00:00.000005'")
+    """
+    return f"TIMESTAMP '{value.isoformat(sep=' ')}'" if isinstance(value, datetime) else str(int(value))
 
 
 def _first(error: Exception) -> str:

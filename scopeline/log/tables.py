@@ -6,6 +6,7 @@ Times are stored as UTC microseconds without zone (DuckDB TIMESTAMP), exact inte
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import polars as pl
@@ -108,6 +109,7 @@ def stored(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     return frame.select(_store(name, dtype) for name, dtype in schema.items())
 
 
+@lru_cache(maxsize=1000)
 def _store(name: str, dtype: Any) -> pl.Expr:
     column = pl.col(name).cast(dtype)
     if dtype == pl.Int128:
@@ -120,6 +122,7 @@ def loaded(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     return frame.select(_load(name, dtype) for name, dtype in schema.items())
 
 
+@lru_cache(maxsize=1000)
 def _load(name: str, dtype: Any) -> pl.Expr:
     if isinstance(dtype, pl.Datetime):
         return pl.col(name).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 import grafana
 from grafana.alerts import alerts
 from grafana.influxql import datasource
+from processors.output import finish_base
 from schemas.connections import InfluxDB
 from schemas.frames import MESSAGES, TIME
 from schemas.influx import buckets
@@ -80,21 +81,12 @@ def filled(influxdb, tmp_path_factory) -> Filled:
     influx = influx_of(influxdb, bucket)
     setup(influx)
     said = told()
-    frame = pl.DataFrame(
-        {
-            "message": list(range(1, len(said) + 1)),
-            "topic": [one.topic for one in said],
-            "payload": [one.payload.encode() for one in said],
-            "received_at": [one.at for one in said],
-            "retained": [False] * len(said),
-            "broker": [None] * len(said),
-        },
-        schema=MESSAGES,
-    )
+    rows = [(n, one.topic, one.payload.encode(), one.at, False, None) for n, one in enumerate(said, 1)]
+    frame = pl.DataFrame(rows, schema=MESSAGES, orient="row")
     replica = Replica(folder / "state.duckdb", pipeline.configure(plant, catalogue()))
     replica.apply(frame, {"raw": len(said)})
-    teller = Teller(influx, bucket, 1000)
-    clocks = dict(frame_clock(replica))
+    teller = Teller(influx, influx.settings)
+    clocks = {site: newest for site, newest in replica.store.clocks().iter_rows() if site in SITES}
     teller.figures(
         replica, replica.log.changes(0).select(pl.exclude("place")), {site: (START, at) for site, at in clocks.items()}
     )
@@ -109,8 +101,6 @@ def filled(influxdb, tmp_path_factory) -> Filled:
     lines = ({"topic": one.topic, "payload": one.payload, "received_at": utc(one.at)} for one in said)
     file.write_text("\n".join(map(json.dumps, lines)) + "\n")
     computed = offline.load(file, plant, catalogue())
-    from processors.output import finish_base
-
     figures = pl.concat(finish_base(part, computed.configuration.plan, {}) for part in computed.figures())
     http = httpx.Client(base_url=influxdb.url, headers={"Authorization": f"Token {influxdb.token}"}, timeout=30)
     names = buckets(bucket)
@@ -131,10 +121,6 @@ def filled(influxdb, tmp_path_factory) -> Filled:
     influx.close()
 
 
-def frame_clock(replica: Replica) -> list[tuple[str, datetime]]:
-    return [(site, newest) for site, newest in replica.store.clocks().iter_rows() if site in SITES]
-
-
 def written(query: str, start: datetime = START, end: datetime = NOW, **chosen: str) -> str:
     """The query as Grafana sends it: macros and variables filled in; without a choice, everything."""
     values = {"basis": "location", "zone": "sheffield", **chosen}
@@ -143,7 +129,7 @@ def written(query: str, start: datetime = START, end: datetime = NOW, **chosen: 
     query = query.replace("$__interval_ms", "900000").replace("$__interval", "15m")
     query = query.replace("${zone:text}", SITES.get(values["zone"], "UTC"))
     query = re.sub(r"\$\{(\w+):(?:regex|raw)\}", lambda found: values.get(found[1], ".*"), query)
-    assert "$" not in query.replace("$/", "/"), query
+    assert "$" not in query.replace("$/", "/"), f"not filled in: {query}"
     return query
 
 

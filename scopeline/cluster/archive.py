@@ -23,7 +23,7 @@ from scopeline.cluster.archive_index import Entry, Index, Key
 from scopeline.cluster.archive_merge import merge
 from scopeline.cluster.failpoint import failpoint
 from scopeline.cluster.kafka import consumer
-from scopeline.cluster.reach import needed, reaching
+from scopeline.cluster.reach import PATIENCE_MS, needed, reaching
 from scopeline.cluster.topics import LARGEST, topics
 from scopeline.cluster.vault import Vault, vault
 
@@ -84,6 +84,7 @@ class Archiver:
         named = topics(kafka)
         with reaching(kafka, named.raw):
             settings = consumer(kafka, plant_dir) | {"group_id": f"{kafka.prefix}.archive", "max_partition_fetch_bytes": LARGEST}
+            settings |= {"bootstrap_timeout_ms": PATIENCE_MS}
             self._consumer = KafkaConsumer(**settings)
             for topic in (named.raw, named.ref):
                 needed(self._consumer, topic)

@@ -10,7 +10,10 @@ from processors import plan as plans
 from processors import sources
 from processors.factors import Catalogue
 from processors.formula import matches
+from processors.periods import day_start
+from processors.replacements import instant
 from schemas.plant import Plant
+from schemas.source import MeterRow
 from scopeline.corrections import feeds_read
 from scopeline.reprice import sources_fingerprints
 
@@ -30,6 +33,8 @@ ROWS = {"meters": "rows of meters/*.csv", "conversions": "rows of conversions.cs
     "prices": "rows of prices.csv"
 }
 EVER = plans.EVER
+_PROVENANCE = ("config", "published")
+"""Columns of a span that say where a number comes from, and change none."""
 
 
 def differences(old: Plant | None, new: Plant, catalogue: Catalogue) -> list[Difference]:
@@ -45,8 +50,40 @@ def _feeds(old: Plant | None, new: Plant) -> Iterator[Difference]:
             yield Difference("feed", name, "new", None, f"reads {topics}")
         elif name not in after:
             yield Difference("feed", name, "gone", EVER, f"{topics} is no longer read")
-        elif before[name] != after[name]:
-            yield Difference("feed", name, "changed", EVER, f"messages on {topics} are read again")
+        elif before[name] != after[name] and old:
+            edited = [_feed(plant, name) for plant in (old, new)]
+            since = EVER if edited[0] != edited[1] else _rows_since(old, new, name)
+            yield Difference("feed", name, "changed", since, f"messages on {topics} are read again")
+
+
+def _feed(plant: Plant, name: str) -> Any:
+    zones = sorted((site.site, site.timezone) for site in plant.settings.sites)
+    return next(one for one in plant.feeds if one.feed == name), zones, list(plant.settings.brokers)
+
+
+def _rows_since(old: Plant, new: Plant, feed: str | None = None) -> datetime | None:
+    """From when on the rows of the meters table differ: a row that only ends, and the next that begins, from that day on."""
+    zones = {site.site: site.timezone for plant in (old, new) for site in plant.settings.sites}
+    begun: tuple[dict[Any, MeterRow], ...] = tuple(
+        {row.model_copy(update=_ENDS).model_dump_json(): row for row in plant.meters if feed in (None, row.feed)}
+        for plant in (old, new)
+    )
+    found: list[datetime] = []
+    for key in {*begun[0], *begun[1]}:
+        left, right = begun[0].get(key), begun[1].get(key)
+        for one in (left, right):
+            if left is None or right is None:
+                found += [_at(one.valid_from, one, zones)] if one else []
+            elif left != right and one:
+                found += [_at(one.valid_to, one, zones)] if one.valid_to else []
+    return min(found, default=None)
+
+
+_ENDS = {"valid_to": None, "last_reading": None}
+
+
+def _at(text: str | None, row: MeterRow, zones: dict[str, str]) -> datetime:
+    return instant(text, zones.get(row.site or row.meter.split("/")[0], "UTC")) if text else EVER
 
 
 def _settings(old: Plant | None, new: Plant) -> Iterator[Difference]:
@@ -88,16 +125,24 @@ def _sources(old: Plant | None, new: Plant, catalogue: Catalogue) -> Iterator[Di
     marks = (sources_fingerprints(before), sources_fingerprints(after))
     spans = (_spans(before), _spans(after))
     measured = tuple({one.source: one.measured_by for one in plan.sources} for plan in (before, after))
+    tables = [_rows_since(old, new), _contracts_since(old, new)]
     everything = before.base_us != after.base_us
     for name in sorted({*marks[0], *marks[1]}):
         if marks[0].get(name) == marks[1].get(name) and not everything:
             continue
         there = tuple(name in mark for mark in marks)
         if all(there) and (everything or measured[0][name] != measured[1][name]):
-            since = EVER
+            since: datetime | None = EVER
         else:
-            since = _first_difference(spans[0].get(name, {}), spans[1].get(name, {}))
+            dated = [_first_difference(spans[0].get(name, {}), spans[1].get(name, {})), *tables]
+            since = min((at for at in dated if at is not None), default=EVER)
         yield Difference("source", name, _change(*there), since, _factors(after if there[1] else before, name))
+
+
+def _contracts_since(old: Plant, new: Plant) -> datetime | None:
+    other = set(old.contracts) ^ set(new.contracts)
+    zones = {site.site: site.timezone for plant in (old, new) for site in plant.settings.sites}
+    return min((day_start(one.valid_from, zones[one.site]) for one in other), default=None)
 
 
 def _plan(plant: Plant, catalogue: Catalogue) -> plans.Plan:
@@ -123,7 +168,7 @@ def _spans(plan: plans.Plan) -> dict[str, dict[datetime, frozenset[str]]]:
     found: dict[str, dict[datetime, set[str]]] = {one.source: {} for one in plan.sources}
     for start, source in plan.segments.select("start", "source").iter_rows():
         found[source].setdefault(start, set())
-    names = [name for name in rows.columns if name not in ("source", "start")]
+    names = [name for name in rows.columns if name not in ("source", "start", *_PROVENANCE)]
     texts = rows.select("source", "start", text=pl.concat_str([pl.col(name).cast(pl.String).fill_null("~") for name in names]))
     for source, start, text in texts.iter_rows():
         found[source][start].add(text)
@@ -133,8 +178,8 @@ def _spans(plan: plans.Plan) -> dict[str, dict[datetime, frozenset[str]]]:
     }
 
 
-def _first_difference(before: dict[datetime, frozenset[str]], after: dict[datetime, frozenset[str]]) -> datetime:
-    """From when on two step functions differ.
+def _first_difference(before: dict[datetime, frozenset[str]], after: dict[datetime, frozenset[str]]) -> datetime | None:
+    """From when on two step functions differ; None: nowhere.
 
     >>> a, b = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
     >>> _first_difference({a: frozenset("x")}, {a: frozenset("x"), b: frozenset("y")}).year
@@ -146,7 +191,7 @@ def _first_difference(before: dict[datetime, frozenset[str]], after: dict[dateti
         left, right = before.get(at, left), after.get(at, right)
         if left != right:
             return at
-    return EVER
+    return None
 
 
 def _factors(plan: plans.Plan, source: str) -> str:

@@ -19,7 +19,7 @@ from schemas.connections import Kafka
 from schemas.plant import Plant
 from scopeline.cluster.kafka import consumer, producer
 from scopeline.cluster.plant_record import VERSION, PlantTopicError, Published, collect, decode, encode
-from scopeline.cluster.reach import KafkaProblem, needed, reaching
+from scopeline.cluster.reach import PATIENCE_MS, KafkaProblem, needed, reaching
 from scopeline.cluster.topics import LARGEST, topics
 from scopeline.plant import fingerprint, load
 
@@ -48,7 +48,7 @@ class Reader:
         self._kafka = kafka
         self._place = TopicPartition(topics(kafka).plant, 0)
         with reaching(kafka, self._place.topic):
-            self._consumer = KafkaConsumer(**consumer(kafka, plant_dir))
+            self._consumer = KafkaConsumer(**consumer(kafka, plant_dir), bootstrap_timeout_ms=PATIENCE_MS)
             needed(self._consumer, self._place.topic)
             self._consumer.assign([self._place])
             self._consumer.seek_to_beginning(self._place)

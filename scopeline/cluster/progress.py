@@ -1,15 +1,19 @@
 """How far the workers have changed over to a version of the plant folder: what their group's committed offsets say."""
 
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from kafka import KafkaAdminClient, TopicPartition
+from kafka import KafkaAdminClient, TopicPartition, errors
 
 from schemas.connections import Kafka
 from scopeline.cluster.kafka import connection
-from scopeline.cluster.reach import reaching
+from scopeline.cluster.reach import PATIENCE_MS, reaching
 from scopeline.cluster.topics import topics
+
+_TRIES = 20
 
 
 class Progress(NamedTuple):
@@ -30,13 +34,13 @@ def progress(kafka: Kafka, plant_dir: Path, version: str) -> Progress:
     """Look once. A partition that never had a message needs no worker and counts as done."""
     named = topics(kafka)
     with reaching(kafka, named.raw):
-        admin = KafkaAdminClient(**connection(kafka, plant_dir))
+        admin = KafkaAdminClient(**connection(kafka, plant_dir), bootstrap_timeout_ms=PATIENCE_MS)
         try:
             there = admin.describe_topics([named.raw])[0]["partitions"]
             places = [TopicPartition(named.raw, number) for number in sorted(one["partition_index"] for one in there)]
-            committed = admin.list_group_offsets({named.group: places})[named.group]
+            committed = _patient(lambda: admin.list_group_offsets({named.group: places}))[named.group]
             ends = {place: found.offset for place, found in admin.list_partition_offsets(dict.fromkeys(places, -1)).items()}
-            group = admin.describe_groups([named.group])
+            group = _patient(lambda: admin.describe_groups([named.group]))
             members = len(group[named.group].get("members") or ())
         finally:
             admin.close()
@@ -50,6 +54,16 @@ def progress(kafka: Kafka, plant_dir: Path, version: str) -> Progress:
         else:
             waiting[place.partition] = holds
     return Progress(members, done, waiting)
+
+
+def _patient(ask: Callable[[], Any]) -> Any:
+    """An answer of the group's coordinator, which a new Kafka needs some seconds to appoint."""
+    for _ in range(_TRIES):
+        try:
+            return ask()
+        except (errors.CoordinatorNotAvailableError, errors.CoordinatorLoadInProgressError, errors.NotCoordinatorError):
+            time.sleep(1)
+    return ask()
 
 
 def _version(metadata: str | None) -> str | None:

@@ -7,6 +7,9 @@ from kafka import KafkaConsumer, errors
 
 from schemas.connections import Kafka
 
+PATIENCE_MS = 6_000
+"""How long a command waits for a Kafka server that does not answer."""
+
 
 class KafkaProblem(Exception):
     """Kafka cannot be reached, or refuses; the text says what to do."""

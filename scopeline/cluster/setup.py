@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from schemas.connections import Archive, InfluxDB, Kafka
 from schemas.influx import buckets
 from scopeline.cluster.kafka import connection
-from scopeline.cluster.reach import reaching
+from scopeline.cluster.reach import PATIENCE_MS, reaching
 from scopeline.cluster.topics import Spec, specs, topics
 from scopeline.cluster.vault import vault
 from sinks.influx import Influx
@@ -36,7 +36,7 @@ class Step(NamedTuple):
 def kafka_topics(kafka: Kafka, plant_dir: Path, dry_run: bool = False) -> Iterator[Step]:
     """Make the topics of a plant; settings that differ are set, except what Kafka cannot change or what would lose messages."""
     with reaching(kafka, topics(kafka).raw):
-        admin = KafkaAdminClient(**connection(kafka, plant_dir))
+        admin = KafkaAdminClient(**connection(kafka, plant_dir), bootstrap_timeout_ms=PATIENCE_MS)
     try:
         with reaching(kafka, topics(kafka).raw):
             there = {one["name"]: one for one in admin.describe_topics() if not one["error_code"]}

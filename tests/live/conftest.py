@@ -162,7 +162,7 @@ class Kit:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.started: list[Any] = []
-        end = 'cat >/dev/null; for f in "$1"/*/pid; do [ -f "$f" ] && kill -KILL -- "-$(cat "$f")"; done'
+        end = 'cat >/dev/null; for f in "$1"/*/pid; do [ -f "$f" ] && kill -s KILL -- "-$(cat "$f")"; done'
         self._reaper = subprocess.Popen(["sh", "-c", end, "sh", str(folder)], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
     free_port = staticmethod(processes.free_port)

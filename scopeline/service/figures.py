@@ -17,8 +17,8 @@ from scopeline.log import Store
 from scopeline.query import FigureQuery, QueryError, candidates, rfc3339
 from scopeline.service.host import Host
 
-CHUNK = 50_000
-"""Base figures that are added up at a time."""
+CHUNK = 20_000
+"""Base figures that are added up at a time: the memory of a long export hangs on it, its speed hardly."""
 
 Progress = Callable[[datetime], None]
 

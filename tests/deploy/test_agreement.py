@@ -12,15 +12,17 @@ from scopeline import reference
 from scopeline.api import create
 from scopeline.check import check
 from scopeline.cli import COMMANDS, app
+from scopeline.cluster.watchdog import EXIT
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 PLANTS = [DEPLOY / "example" / "plant", DEPLOY / "kubernetes" / "overlays" / "example" / "plant"]
 VERSIONS = dict(line.split("=") for line in (DEPLOY / "native" / "versions.env").read_text().splitlines() if line[:1].isalpha())
 KINDS = ("Deployment", "StatefulSet", "Job")
+Overlays = dict[str, list[dict[str, Any]]]
 
 
-def containers(overlays: dict[str, list[dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
+def containers(overlays: Overlays) -> list[tuple[str, dict[str, Any]]]:
     return [
         (f"{overlay}/{one['kind']}/{one['metadata']['name']}", container)
         for overlay, objects in overlays.items()
@@ -34,7 +36,7 @@ def of_image(text: str, image: str) -> set[str]:
     return {tag for name, tag in re.findall(r"([\w./-]+):(\d+\.\d+\.\d+)", text) if name.rpartition("/")[2] == image}
 
 
-def test_versions_are_the_same_everywhere(compose: dict[str, Any], overlays: dict[str, list[dict[str, Any]]]):
+def test_versions_are_the_same_everywhere(compose: dict[str, Any], overlays: Overlays):
     images = [service["image"] for service in compose["services"].values()] + [c["image"] for _, c in containers(overlays)]
     text = " ".join(images)
     version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)[1]
@@ -46,7 +48,7 @@ def test_versions_are_the_same_everywhere(compose: dict[str, Any], overlays: dic
     assert label == version
 
 
-def commands(compose: dict[str, Any], overlays: dict[str, list[dict[str, Any]]], units: dict[str, Any]) -> list[tuple[str, list[str]]]:
+def commands(compose: dict[str, Any], overlays: Overlays, units: dict[str, Any]) -> list[tuple[str, list[str]]]:
     """Every command line of Scopeline in the deployment files: where it stands, and its words after `scopeline`."""
     found = []
     for name, service in compose["services"].items():
@@ -72,7 +74,7 @@ def lines(words: list[str]) -> list[list[str]]:
     return [part[1:] for part in parts if part[:1] == ["scopeline"]]
 
 
-def test_every_command_line_parses(compose: dict[str, Any], overlays: dict[str, list[dict[str, Any]]], units: dict[str, Any]):
+def test_every_command_line_parses(compose: dict[str, Any], overlays: Overlays, units: dict[str, Any]):
     found = commands(compose, overlays, units)
     assert len(found) > 20
     roles, numbers = set(), {"$(MEMBER)": "0", "%i": "0"}
@@ -89,7 +91,7 @@ def test_every_command_line_parses(compose: dict[str, Any], overlays: dict[str, 
     assert {"ingest", "process", "console"} <= roles
 
 
-def test_health_is_asked_where_it_is_answered(compose: dict[str, Any], overlays: dict[str, list[dict[str, Any]]], units: dict[str, Any]):
+def test_health_is_asked_where_it_is_answered(compose: dict[str, Any], overlays: Overlays, units: dict[str, Any]):
     answered = {"/healthz", "/readyz"}
     guard = (ROOT / "scopeline" / "api" / "guard.py").read_text()
     assert re.search(r'^OPEN = \("/healthz", "/readyz"\)', guard, re.MULTILINE) and callable(create)
@@ -106,7 +108,7 @@ def test_health_is_asked_where_it_is_answered(compose: dict[str, Any], overlays:
     assert paths == answered
 
 
-def test_members_are_as_many_as_are_started(compose: dict[str, Any], overlays: dict[str, list[dict[str, Any]]]):
+def test_members_are_as_many_as_are_started(compose: dict[str, Any], overlays: Overlays):
     for plant, overlay in zip(PLANTS, ("tryout", "example"), strict=True):
         loaded, _ = check(plant)
         members = {broker.members for broker in loaded.settings.brokers.values()}
@@ -153,3 +155,24 @@ def test_environment_variables_are_documented(compose: dict[str, Any], units: di
     assert not {name for name in used if f"`{name}`" not in text}
     for variable in ("SCOPELINE_KAFKA_PASSWORD", "SCOPELINE_INFLUXDB_TOKEN", "SCOPELINE_GRAFANA_TOKEN"):
         assert f"`{variable}`" in text
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors of a page."""
+    found = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
+def test_every_alert_has_its_paragraph_for_operators():
+    anchors = headings(ROOT / "docs" / "operate.md")
+    asked = set(re.findall(r'anchor="([\w-]+)"', (ROOT / "grafana" / "alerts.py").read_text()))
+    asked |= {
+        one for page in ("operate.md", "scaling.md") for one in re.findall(r"\]\(#([\w-]+)\)", (ROOT / "docs" / page).read_text())
+    }
+    assert {"silent-feed", "low-coverage", "lag", "budget", "rule", "watchdog", "influxdb-refuses", "disk"} <= anchors
+    assert len(asked) >= 5 and not asked - anchors - headings(ROOT / "docs" / "scaling.md")
+
+
+def test_exit_codes_of_the_documents_are_those_of_the_code():
+    rows = re.findall(r"^\| (\d) \| (.+?) \|", (ROOT / "docs" / "operate.md").read_text(), re.MULTILINE)
+    assert [int(code) for code, _ in rows] == [0, 1, 2, EXIT] and "watchdog" in rows[-1][1]

@@ -4,6 +4,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from typer.testing import CliRunner
+
+from scopeline.cli import app
+
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 LOCAL = re.compile(r"^(127\.0\.0\.1|\$\{SCOPELINE_MQTT_ADDRESS:-127\.0\.0\.1\}):")
@@ -88,7 +92,7 @@ def test_volumes_are_named_or_files_that_exist(compose: dict[str, Any]):
                 looked.add(source)
             else:
                 assert source in compose["volumes"], f"{name}: {source}"
-    assert {"./mosquitto", "./kafka", "./influxdb", "./grafana/provisioning", "./example/plant"} <= looked
+    assert {"./mosquitto", "./kafka", "./influxdb", "./example/plant"} <= looked
 
 
 def test_state_and_secrets_are_of_one_service_each(compose: dict[str, Any]):
@@ -135,5 +139,15 @@ def test_every_secret_that_is_named_is_handed_over(compose: dict[str, Any]):
             if key.endswith("_FILE"):
                 assert (name, Path(value).name) in by_volume, f"{name}: {key}"
     assert {("ingest", "mqtt_password"), ("setup", "influxdb_token"), ("mosquitto", "mosquitto_passwords")} <= by_volume
-    source = (DEPLOY / "grafana/provisioning/datasources/scopeline.yaml").read_text()
-    assert "$__file{/run/secrets/influxdb_token}" in source, "the reading token of Grafana is made by influx_tokens.py"
+
+
+def test_grafana_gets_the_dashboards_of_this_plant_and_its_own_token(compose: dict[str, Any], tmp_path: Path):
+    services = compose["services"]
+    assert "provisioning:/etc/grafana/provisioning:ro" in services["grafana"]["volumes"]
+    assert "provisioning:/provisioning" in services["setup"]["volumes"]
+    assert "scopeline grafana write /provisioning --plant /plant" in services["setup"]["command"][0]
+    words = ["grafana", "write", str(tmp_path), "--plant", str(DEPLOY / "example" / "plant")]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    source = (tmp_path / "datasources" / "scopeline.yaml").read_text()
+    assert "$__file{/run/secrets/influxdb_token}" in source, "the reading token, which influx_tokens.py makes"
+    assert "http://influxdb:8086" in source and list((tmp_path / "dashboards").rglob("*.json"))

@@ -1,4 +1,4 @@
-"""The built overlays by an operator's eye: every container non-root, read-only, bounded, probed, pinned; no secret in any file."""
+"""The built overlays by an operator's eye: containers non-root, read-only, bounded, probed, pinned; no secret in any file."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,9 @@ Overlays = dict[str, list[dict[str, Any]]]
 
 
 def workloads(overlays: Overlays) -> list[tuple[str, dict[str, Any]]]:
-    found = [(f"{overlay}/{o['metadata']['name']}", o) for overlay, objects in overlays.items() for o in objects if o["kind"] in KINDS]
+    found = [
+        (f"{overlay}/{o['metadata']['name']}", o) for overlay, objects in overlays.items() for o in objects if o["kind"] in KINDS
+    ]
     assert len(found) == 5 + 5 + 8
     return found
 
@@ -44,7 +46,9 @@ def test_every_container_is_bounded_pinned_and_probed(overlays: Overlays):
 def test_every_mount_has_its_volume_and_the_plant_is_only_read(overlays: Overlays):
     for place, one in workloads(overlays):
         pod = one["spec"]["template"]["spec"]
-        volumes = {v["name"] for v in pod["volumes"]} | {v["metadata"]["name"] for v in one["spec"].get("volumeClaimTemplates", [])}
+        volumes = {v["name"] for v in pod["volumes"]} | {
+            v["metadata"]["name"] for v in one["spec"].get("volumeClaimTemplates", [])
+        }
         mounts = pod["containers"][0]["volumeMounts"]
         assert {mount["name"] for mount in mounts} == volumes, place
         paths = [mount["mountPath"] for mount in mounts]
@@ -83,7 +87,7 @@ def test_members_are_ordinals_and_the_state_is_a_cache(overlays: Overlays):
     container = named["ingest"]["spec"]["template"]["spec"]["containers"][0]
     assert named["ingest"]["kind"] == "StatefulSet"
     assert "$(MEMBER)" in container["args"][container["args"].index("--member") + 1]
-    assert container["env"][0]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.labels['apps.kubernetes.io/pod-index']"
+    assert container["env"][-1]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.labels['apps.kubernetes.io/pod-index']"
     assert named["process"]["spec"]["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Delete", "whenScaled": "Delete"}
     assert named["archive"]["spec"]["strategy"] == {"type": "Recreate"} and named["archive"]["spec"]["replicas"] == 1
     scaled = [o for o in overlays["keda"] if o["kind"] == "ScaledObject"]

@@ -62,9 +62,7 @@ def test_systemd_reads_them(real: list[Path]):
 
 def test_systemd_finds_little_exposure(real: list[Path]):
     for unit in real:
-        done = subprocess.run(
-            ["systemd-analyze", "security", "--offline=true", unit], capture_output=True, text=True, timeout=60
-        )
+        done = subprocess.run(["systemd-analyze", "security", "--offline=true", unit], capture_output=True, text=True, timeout=60)
         exposure = re.search(r"exposure level for \S+: ([\d.]+)", done.stdout)
         assert exposure, done.stdout + done.stderr
         assert float(exposure[1]) <= MOST_EXPOSED, f"{unit.name}: {exposure[1]}"

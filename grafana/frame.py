@@ -94,22 +94,31 @@ def zone(facts: Facts) -> dashboard.CustomVariable:
     return made.hide(model.VariableHide.HIDE_VARIABLE) if len(options) == 1 else made
 
 
-def site(facts: Facts, of_zone: bool = True, several: bool = True) -> dashboard.QueryVariable:
-    """The sites, those of the chosen zone where days matter."""
+def site(facts: Facts, of_zone: bool = True) -> dashboard.QueryVariable:
+    """The sites, where days matter only those of the chosen zone: all of them is then a list, not everything."""
     where = ' WHERE "site" =~ /^(${zone:raw})$/' if of_zone else ""
-    return _query(facts, "site", "Site", f'SHOW TAG VALUES FROM "{FIGURES}" WITH KEY = "site"{where}', "figures", several)
+    query = f'SHOW TAG VALUES FROM "{FIGURES}" WITH KEY = "site"{where}'
+    return _query(facts, "site", "Site", query, "figures", everything=None if of_zone else ".*")
 
 
-def source(facts: Facts, several: bool = True) -> dashboard.QueryVariable:
+def source(facts: Facts) -> dashboard.QueryVariable:
     """The sources of the chosen sites."""
     query = f'SHOW TAG VALUES FROM "{FIGURES}" WITH KEY = "source" WHERE {SITE}'
-    return _query(facts, "source", "Source", query, "figures", several)
+    return _query(facts, "source", "Source", query, "figures")
+
+
+def one_source(facts: Facts) -> list[dashboard.QueryVariable]:
+    """One source of the plant, and the site that it belongs to."""
+    of = f'SHOW TAG VALUES FROM "{FIGURES}" WITH KEY = '
+    chosen = _query(facts, "source", "Source", f'{of}"source"', "figures", several=False)
+    place = _query(facts, "site", "Site", f'{of}"site" WHERE "source" =~ /^${{source:regex}}$/', "figures", several=False)
+    return [chosen, place.hide(model.VariableHide.HIDE_VARIABLE)]
 
 
 def meter(facts: Facts) -> dashboard.QueryVariable:
     """The meters of the chosen sites."""
     query = f'SHOW TAG VALUES FROM "{READINGS}" WITH KEY = "meter" WHERE {SITE}'
-    return _query(facts, "meter", "Meter", query, "readings", True)
+    return _query(facts, "meter", "Meter", query, "readings")
 
 
 def tags(facts: Facts) -> list[dashboard.QueryVariable]:
@@ -121,7 +130,6 @@ def tags(facts: Facts) -> list[dashboard.QueryVariable]:
             tag.removeprefix("tag_").replace("_", " ").capitalize(),
             f'SHOW TAG VALUES FROM "{FIGURES}" WITH KEY = "{tag}" WHERE {SITE}',
             "figures",
-            True,
         )
         for tag in facts.tags
     ]
@@ -139,7 +147,10 @@ def basis() -> dashboard.CustomVariable:
     return made.current(options[0]).multi(False).include_all(False)
 
 
-def _query(facts: Facts, name: str, label: str, query: str, kind: str, several: bool) -> dashboard.QueryVariable:
+def _query(
+    facts: Facts, name: str, label: str, query: str, kind: str, several: bool = True, everything: str | None = ".*"
+) -> dashboard.QueryVariable:
+    """several: more than one can be chosen, or all; everything: what all means, None: those in the list."""
     made = (
         dashboard.QueryVariable(name)
         .label(label)
@@ -151,6 +162,7 @@ def _query(facts: Facts, name: str, label: str, query: str, kind: str, several: 
         .include_all(several)
     )
     if several:
-        everything = model.VariableOption(selected=True, text=["All"], value=["$__all"])
-        made.all_value(".*").current(everything)
+        made.current(model.VariableOption(selected=True, text=["All"], value=["$__all"]))
+        if everything:
+            made.all_value(everything)
     return made

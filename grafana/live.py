@@ -114,9 +114,7 @@ def _today(facts: Facts) -> list[Panel]:
         Size(16, 9),
         KG,
     )
-    sources.data_links(
-        [link("This source", f"/d/{facts.dashboard('source')}?var-source=${{__data.fields[0]}}&${{site:queryparam}}")]
-    )
+    sources.data_links([link("This source", f"/d/{facts.dashboard('source')}?var-source=${{__data.fields[0]}}")])
     return [scopes, sources]
 
 

@@ -23,12 +23,7 @@ def build(facts: Facts) -> model.Dashboard:
         ("Activity and factor", _activity(facts)),
         ("Figure", _figures(facts)),
     ]
-    variables = [
-        frame.site(facts, of_zone=False, several=False),
-        frame.source(facts, several=False),
-        frame.meter(facts),
-        frame.basis(),
-    ]
+    variables = [*frame.one_source(facts), frame.meter(facts), frame.basis()]
     about = f"{facts.organisation}: one source from reading to figure. Choose its meters: sources/*.yaml says which they are."
     return frame.framed(facts, "source", about, variables, rows, "now-24h", "30s", facts.clock())
 

@@ -158,6 +158,14 @@ def test_time_zone_is_the_sites(small, made, facts):
     assert choices == {"Asia/Seoul": "gwangyang", "Europe/London": "sheffield"}
 
 
+def test_all_sites_of_a_live_day_are_those_of_one_time_zone(made):
+    found = {(name, one["name"]): one for name in made for one in made[name]["templating"]["list"]}
+    assert "allValue" not in found[("live", "site")] and "${zone:raw}" in found[("live", "site")]["query"]
+    assert found[("inventory", "site")]["allValue"] == found[("live", "tag_line")]["allValue"] == ".*"
+    order = [one["name"] for one in made["source"]["templating"]["list"]]
+    assert order[:2] == ["source", "site"] and not found[("source", "source")]["multi"], "the site follows the source"
+
+
 @pytest.mark.parametrize(("base", "today"), [("1m", "figures_15m"), ("15m", "figures"), ("1h", "figures")])
 def test_a_plant_without_quarters_reads_what_is_there(small, base, today):
     live = grafana.dashboards(small(reporting={"base_interval": base}))["live"]

@@ -110,8 +110,9 @@ def test_every_command_without_a_plant_folder_says_how_to_get_one(run, tmp_path)
         "try": ("--topic", "a", "--payload", "m.ndjson"),
     }
     without = {"demo", "init", "factors", "bench"}
-    asked = [(name, *needed.get(name, ())) for name in COMMANDS if name not in {*without, "quarantine", "token"}]
+    asked = [(name, *needed.get(name, ())) for name in COMMANDS if name not in {*without, "grafana", "quarantine", "token"}]
     asked += [("quarantine", "list"), ("quarantine", "show", "1"), ("quarantine", "redrive"), ("token", "list")]
+    asked += [("grafana", "push"), ("grafana", "write", str(tmp_path / "out"))]
     assert len(asked) > 12
     for arguments in asked:
         done = run(*arguments, plant=tmp_path)

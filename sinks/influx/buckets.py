@@ -8,6 +8,8 @@ from sinks.influx.connection import Connection, InfluxProblem
 
 POLICY = "autogen"
 """Name of the retention policy under which InfluxQL finds a bucket."""
+SHARD = 28 * 86400
+"""Seconds of one shard of figures that are kept for long: a delete walks all shards of a bucket, by default one a week."""
 
 
 def setup(connection: Connection) -> list[str]:
@@ -26,24 +28,24 @@ def setup(connection: Connection) -> list[str]:
         raise InfluxProblem(f"InfluxDB at {settings.url} has no organisation {settings.org!r} -> check influxdb.org")
     told: list[str] = []
     for kept, name in buckets(settings.bucket).items():
-        bucket = _bucket(connection, org["id"], name, retentions[kept], told)
+        bucket = _bucket(connection, org["id"], name, retentions[kept], kept == "figures", told)
         _mapping(connection, org["id"], bucket, name, told)
     return told
 
 
-def _bucket(connection: Connection, org: str, name: str, retention: timedelta | None, told: list[str]) -> str:
-    """The id of the bucket, made or given its retention where it lacks that."""
+def _bucket(connection: Connection, org: str, name: str, retention: timedelta | None, long: bool, told: list[str]) -> str:
+    """The id of the bucket, made or given its retention where it lacks that. long: its shards, too."""
     seconds = 0 if retention is None else int(retention.total_seconds())
-    rules = [{"type": "expire", "everySeconds": seconds}] if seconds else []
+    rule: dict[str, Any] = {"type": "expire", "everySeconds": seconds}
     found = _one(connection, "/api/v2/buckets", "buckets", {"orgID": org, "name": name})
     if found is None:
-        made = connection.ask("POST", "/api/v2/buckets", json={"orgID": org, "name": name, "retentionRules": rules})
+        shards = {"shardGroupDurationSeconds": SHARD} if long and not 0 < seconds < 10 * SHARD else {}
+        made = connection.ask("POST", "/api/v2/buckets", json={"orgID": org, "name": name, "retentionRules": [rule | shards]})
         told.append(f"bucket {name} made, kept {_kept(seconds)}")
         return str(made.json()["id"])
     before = next((rule["everySeconds"] for rule in found["retentionRules"] if rule["type"] == "expire"), 0)
     if before != seconds:
-        changed = {"retentionRules": rules or [{"type": "expire", "everySeconds": 0}]}
-        connection.ask("PATCH", f"/api/v2/buckets/{found['id']}", json=changed)
+        connection.ask("PATCH", f"/api/v2/buckets/{found['id']}", json={"retentionRules": [rule]})
         told.append(f"bucket {name} now kept {_kept(seconds)}, before {_kept(before)}")
     return str(found["id"])
 

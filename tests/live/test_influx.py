@@ -7,6 +7,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
@@ -77,6 +79,8 @@ def test_setup_makes_what_is_missing_and_nothing_twice(influxdb, unique, influx)
         f"bucket {unique}_health now kept 90 d, before 7 d",
     ]
     assert setup(influx) == []
+    (made,) = influx.ask("GET", "/api/v2/buckets", params={"name": unique}).json()["buckets"]
+    assert made["retentionRules"][0]["shardGroupDurationSeconds"] == 28 * 86400
     influx.ping()
     assert influx.version().lstrip("v").startswith("2.")
 
@@ -205,6 +209,21 @@ def test_awkward_numbers_and_texts_come_back_as_they_were(influx, bucket):
     assert got == {word: (word, struct.pack("d", n)) for word, n in zip(words, rows["n"], strict=True)}
     for word, number in zip(words, rows["n"], strict=True):
         assert [row[1] for row in asked(influx, f'SELECT "n" FROM m WHERE "tag"={literal(word)}')] == [number], word
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(st.sampled_from("\"'\\;-/*$ =,%\n\r\x00a()0") | st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20))
+def test_whatever_a_tag_says_a_query_finds_it_and_nothing_else(influx, bucket, word):
+    rows = pl.DataFrame({"at": [AT, AT], "source": [word, f"{word}."], "co2e_kg": [1.0, 2.0], "status": word, "interval_s": 60.0})
+    influx.write(bucket, lp.lines(rows, "figures", ["source"], ["co2e_kg", "status", "interval_s"], "at"))
+    found = Reader(influx, bucket).read_figures(AT, AT + timedelta(hours=1), [word])
+    assert found.select("source", "co2e_kg", "status").rows() == [(word, 1.0, word)]
+    keys = rows[:1].select("source", time="at")
+    assert influx.delete(bucket, "figures", keys) == 1
+    assert Reader(influx, bucket).read_figures(AT, AT + timedelta(hours=1), [word, f"{word}."])["source"].to_list() == [
+        f"{word}."
+    ]
+    influx.delete(bucket, "figures", rows[1:].select("source", time="at"))
 
 
 @pytest.fixture(scope="module")

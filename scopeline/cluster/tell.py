@@ -146,7 +146,7 @@ class Teller:
 def figures_at(replica: Replica, keys: pl.DataFrame) -> pl.DataFrame:
     """FIGURES with these keys; what has vanished is left out."""
     columns = ", ".join(f'f."{name}"' for name in FIGURES)
-    same = " AND ".join(f'f."{name}" = k."{name}"' for name in FIGURE_KEY)
+    same = " AND ".join(f'f."{name}" IS NOT DISTINCT FROM k."{name}"' for name in FIGURE_KEY)  # scope may be null
     given = keys.select(FIGURE_KEY).with_columns(pl.col("interval_start").dt.replace_time_zone(None))
     sql = f"""SELECT {columns} FROM figures f JOIN keys k ON {same}
     WHERE f.interval_start BETWEEN (SELECT min(interval_start) FROM keys) AND (SELECT max(interval_start) FROM keys)"""

@@ -256,7 +256,8 @@ def _targets(c: Context) -> None:
         c.days(item, budget.from_, budget.to, ("from", "to"))
         if c.unit(item, "amount", budget.amount.unit) and unit(budget.amount.unit).dimension != "mass":
             c.error(item, "amount", f"{budget.amount.unit or 'a plain number'} is no mass of CO2e", "write it like 12000 t")
-        c.note(item, "budget", "budgets are checked here but not computed yet")
+        if c.plant.settings.grafana is None:
+            c.note(item, "budget", "budgets are watched by alerts of Grafana, and plant.yaml names none (grafana:)")
     for item, rule in c.items("rules"):
         known = c.meter(item, "meter", rule.meter)
         if rule.above is None and rule.below is None:
@@ -267,4 +268,7 @@ def _targets(c: Context) -> None:
                     if stated.dimension != unit(rule.unit).dimension:
                         message, _, remedy = no_conversion(stated, unit(rule.unit)).partition(": ")
                         c.error(item, "unit", message, remedy)
-        c.note(item, "rule", "alert rules are checked here but not computed yet")
+        if c.plant.settings.grafana is None:
+            c.note(item, "rule", "rules are watched by alerts of Grafana, and plant.yaml names none (grafana:)")
+        if rule.meter in {virtual.meter for virtual in c.plant.virtual_meters}:
+            c.warning(item, "meter", "a virtual meter has no readings that an alert can watch", "name a meter that it is made of")

@@ -127,7 +127,8 @@ def test_what_later_versions_compute_is_checked_now(works):
         'rules: [{rule: r, meter: "works/main:power", above: 5, unit: kW}]\n',
     }
     found = works.problems(files)
-    assert len(found) == 4 and all(problem.severity == "note" and "not computed yet" in problem.message for problem in found)
+    assert len(found) == 4 and all(problem.severity == "note" for problem in found)
+    assert [("Grafana" if "Grafana" in problem.message else "later") for problem in found] == ["later"] * 2 + ["Grafana"] * 2
     wrong = {
         "conversions.csv": head + "wroks,Natural gas,gross_cv,ref/x:cv,kg,,,bill\n",
         "prices.csv": "currency,year,per_usd,us_price_index,citation\nEUX,2024,0,121,ECB\nEUR,2024,1,1,c\nEUR,2024,1,1,c\n",
@@ -148,3 +149,15 @@ def test_what_later_versions_compute_is_checked_now(works):
         ("targets.yaml", "rules[0].rule"),
         ("targets.yaml", "rules[0].unit"),
     }
+
+
+def test_targets_are_watched_by_grafana_where_there_is_one(works):
+    """A rule on a virtual meter would never fire: it has no readings of its own."""
+    files = {
+        "meters/virtual.yaml": 'virtual_meters: [{meter: "works/net:power", unit: kW, is: "[works/main:power]"}]\n',
+        "targets.yaml": 'rules: [{rule: r, meter: "works/net:power", above: 5, unit: kW}]\n',
+    }
+    found = works.problems(files)
+    assert [(one.severity, one.key) for one in found] == [("warning", "rules[0].meter"), ("note", "rules[0].rule")]
+    files["plant.yaml"] = works.PLANT + "grafana: {url: 'http://grafana:3000', token_file: secrets/grafana}\n"
+    assert [(one.severity, one.key) for one in works.problems(files)] == [("warning", "rules[0].meter")]

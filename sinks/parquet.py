@@ -7,8 +7,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-ROWS = 131_072
-"""Rows of a row group: fixed, so that the file does not depend on how its frames were cut."""
+ROWS = 32_768
+"""Rows of a row group: fixed, so that the file does not depend on how its frames were cut; few, since they are held in memory."""
 
 
 def write_parquet(frames: Iterable[pl.DataFrame], path: Path) -> int:

@@ -6,15 +6,18 @@ import threading
 import time
 import urllib.request
 from contextlib import contextmanager
+from pathlib import Path
 
 import paho.mqtt.client as mqtt
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
-from kafka.admin import NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import KafkaError
+from ruamel.yaml import YAML
 
 pytestmark = pytest.mark.live
 WAIT = 30
+ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
@@ -55,11 +58,13 @@ def test_mosquitto_passes_messages_on(mosquitto, unique):
 
 
 @pytest.mark.parametrize(
-    ("settings", "moments"), [((), 3.0), (("autosave_on_changes true",), 0.0)], ids=["as shipped", "saved on changes"]
+    ("settings", "messages", "moments"),
+    [((), 1500, 3.0), (("autosave_on_changes true",), 300, 0.0)],
+    ids=["as shipped", "saved on changes"],
 )
-def test_what_mosquitto_acknowledged_survives_its_death(server_kit, settings, moments):
-    """1500 messages for an absent subscriber, beyond the usual queue of 1000; with `autosave_on_changes` without the two seconds
-    that the shipped settings need to write them. (It saves before it reads on: a further answer says that it saved.)
+def test_what_mosquitto_acknowledged_survives_its_death(server_kit, settings, messages, moments):
+    """More messages than the usual queue of 1000 for an absent subscriber. The shipped settings need two seconds to write them;
+    with `autosave_on_changes` it saves before it reads on: a further answer says that it saved.
     """
     broker = server_kit.start_mosquitto(settings=settings)
     received = []
@@ -68,15 +73,15 @@ def test_what_mosquitto_acknowledged_survives_its_death(server_kit, settings, mo
         client.publish("plant/first", b"first", qos=1).wait_for_publish(WAIT)
         until(lambda: received)
     with mqtt_client(broker.port, "meter") as meter:
-        for sent in [meter.publish("plant/meter", str(n).encode(), qos=1) for n in range(1500)]:
+        for sent in [meter.publish("plant/meter", str(n).encode(), qos=1) for n in range(messages)]:
             sent.wait_for_publish(WAIT)
         meter.publish("elsewhere", b"", qos=1).wait_for_publish(WAIT)
     time.sleep(moments)
     broker.kill()
     broker.start()
     with mqtt_client(broker.port, "durable", clean=False, received=received):
-        until(lambda: len(received) >= 1501)
-    assert received == [b"first", *(str(n).encode() for n in range(1500))]
+        until(lambda: len(received) > messages)
+    assert received == [b"first", *(str(n).encode() for n in range(messages))]
 
 
 def test_kafka_takes_and_gives_records(kafka, unique):
@@ -98,6 +103,20 @@ def test_kafka_makes_no_topic_by_accident(kafka, unique):
     with pytest.raises(KafkaError):
         producer.send(unique, b"1")
     producer.close(1)
+
+
+def test_kafka_knows_every_shipped_setting(kafka):
+    """Kafka says nothing about a misspelt name, so each one is asked for; places differ in addresses and folders only."""
+    lines = (ROOT / "deploy" / "kafka" / "server.properties").read_text().splitlines()
+    shipped = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    of_a_place = {"listeners", "advertised.listeners", "controller.quorum.voters", "log.dirs"}
+    admin = KafkaAdminClient(bootstrap_servers=kafka)
+    broker = ConfigResource(ConfigResourceType.BROKER, "1")
+    ((found,),) = [kind.values() for kind in admin.describe_configs([broker], config_filter="all").values()]
+    admin.close()
+    held = {name: found[name]["value"] if name in found else "unknown" for name in shipped.keys() - of_a_place}
+    assert len(held) > 15
+    assert held == {name: shipped[name] for name in held}
 
 
 def test_kafka_keeps_records_when_killed(server_kit):
@@ -126,6 +145,15 @@ def test_influxdb_stores_points(influxdb, unique):
     select = f"/query?db={unique}&q=select+sum(kg)+from+figures"
     answer = json.loads(call(influxdb.url, influxdb.token, path=select))
     assert answer["results"][0]["series"][0]["values"][0][1] == 4.0
+
+
+def test_influxdb_holds_every_shipped_setting(influxdb):
+    shipped = YAML(typ="safe").load(ROOT / "deploy" / "influxdb" / "config.yml")
+    found = json.loads(call(influxdb.url, influxdb.token, path="/api/v2/config"))["config"]
+    nanoseconds = {"10s": 10_000_000_000, "3m": 180_000_000_000}
+    held = {name: found.get(name, "unknown") for name in shipped}
+    assert len(held) > 8
+    assert held == {name: nanoseconds.get(value, value) for name, value in shipped.items()}
 
 
 def test_influxdb_keeps_what_it_confirmed_and_its_token(server_kit):

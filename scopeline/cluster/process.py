@@ -26,6 +26,7 @@ from scopeline.cluster.carry import Sender
 from scopeline.cluster.failpoint import failpoint
 from scopeline.cluster.kafka import consumer
 from scopeline.cluster.part import Gone, Part
+from scopeline.cluster.place import Place
 from scopeline.cluster.plant_topic import KafkaProblem, PlantTopic
 from scopeline.cluster.replica import Stopping
 from scopeline.cluster.tell import Teller
@@ -49,7 +50,9 @@ class Process:
     """One worker. `run` returns when `stop` was called, and tries again after what may get better by itself."""
 
     def __init__(self, plant_dir: Path, state: Path | None = None, watchdog: Watchdog | None = None) -> None:
-        self.plant_dir, self.state = plant_dir.resolve(), state or plant_dir.resolve() / STATE / "process"
+        self.plant_dir = plant_dir.resolve()
+        self._place = Place(state or self.plant_dir / STATE / "process")
+        self.state = self._place.folder
         self.stopping = threading.Event()
         self.watchdog = watchdog or Watchdog()
         self.parts: dict[int, Part] = {}
@@ -83,6 +86,7 @@ class Process:
                     self.stopping.wait(_AGAIN)
         finally:
             self.watchdog.stop()
+            self._place.release()
 
     def _session(self) -> None:
         """Connect to everything, work until something breaks."""

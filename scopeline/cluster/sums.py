@@ -102,7 +102,7 @@ def _ended(
 
 def _summed(log: Asks, wanted: pl.DataFrame, plan: Plan) -> pl.DataFrame:
     exact = ", ".join(f'CAST(sum(f."{gas}_n") AS DECIMAL(38,0)) AS "{gas}_n"' for gas in GASES)
-    same = " AND ".join(f'f."{name}" = w."{name}"' for name in SERIES)
+    same = " AND ".join(f'f."{name}" IS NOT DISTINCT FROM w."{name}"' for name in SERIES)
     series = ", ".join(f'w."{name}"' for name in SERIES)
     share = "least(1, CAST(f.estimated_n AS DOUBLE) / nullif(abs(CAST(f.activity_n AS DOUBLE)), 0))"
     firsts = ", ".join(f'"{name}"' for name in SERIES)

@@ -1,5 +1,7 @@
 """`scopeline grafana`: dashboards, alerts and data sources, into a Grafana server or into files that provision one."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -67,9 +69,9 @@ def push(
     scopeline grafana push --plant works --console https://scopeline.example.org
     ```
     """
-    import grafana
-    from scopeline.cluster import grafana as server
-
+    with _installed():
+        import grafana
+        from scopeline.cluster import grafana as server
     folder = existing(plant)
     found = _loaded(folder)
     settings = found.settings.grafana
@@ -117,9 +119,9 @@ def write(
     scopeline grafana write deploy/grafana/provisioning --plant works
     ```
     """
-    import grafana
-    from grafana.provisioning import files
-
+    with _installed():
+        import grafana
+        from grafana.provisioning import files
     found = _loaded(existing(plant))
     written = files(grafana.facts(found, console, docs, influxdb_url))
     for name, text in written.items():
@@ -127,6 +129,15 @@ def write(
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
     typer.echo(f"{out}: {counted(len(written), 'file')} written.")
+
+
+@contextmanager
+def _installed() -> Iterator[None]:
+    """What an installation without the cluster profile lacks, and how to get it."""
+    try:
+        yield
+    except ModuleNotFoundError as missing:
+        fail(f"{missing.name} is not installed. It comes with the cluster profile: pip install 'scopeline[cluster]'.", 2)
 
 
 def _loaded(folder: Path) -> Folder:

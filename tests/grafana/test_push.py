@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 import grafana
 from grafana.alerts import alerts
+from scopeline import cluster
 from scopeline.cli import app
 from scopeline.cluster.grafana import Refused, connect, push
 
@@ -182,6 +184,14 @@ def test_command_refuses_with_a_remedy(folder, change, code, says):
     change(folder)
     done = CliRunner().invoke(app, ["grafana", "push", "--plant", str(folder)])
     assert done.exit_code == code and says in done.stderr, done.output
+
+
+def test_an_installation_without_the_cluster_profile_is_told_what_it_lacks(folder, monkeypatch):
+    monkeypatch.delitem(sys.modules, "scopeline.cluster.grafana", raising=False)
+    monkeypatch.delattr(cluster, "grafana", raising=False)
+    monkeypatch.setitem(sys.modules, "grafana_client", None)
+    done = CliRunner().invoke(app, ["grafana", "push", "--plant", str(folder)])
+    assert done.exit_code == 2 and "scopeline[cluster]" in done.stderr, done.output
 
 
 def test_token_from_the_environment_wins(folder, monkeypatch):

@@ -35,14 +35,14 @@ def free_port() -> int:
 class Server:
     """One server process with its data: starts, stops, dies, pauses, and starts again on the same port and data.
 
-    `folder` is made if it is missing. `settings` overrides what deploy/ ships. Errors: StackError.
+    `folder` is made if it is missing; without `port` it is the folder's last one, or a free one. Errors: StackError.
     """
 
     name: ClassVar[str]
 
     def __init__(self, folder: Path | str, port: int = 0) -> None:
         self.folder = Path(folder).resolve()
-        self.port = port or free_port()
+        self.port = port or self._last_port() or free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
     @classmethod
@@ -83,8 +83,8 @@ class Server:
     @property
     def pid(self) -> int | None:
         """Of the running process, also when another program started it."""
-        if self.process is not None:
-            return self.process.pid if self.process.poll() is None else None
+        if self.process is not None and self.process.poll() is None:
+            return self.process.pid
         try:
             pid = int(self.pid_file.read_text())
             return pid if str(self.folder).encode() in Path(f"/proc/{pid}/cmdline").read_bytes() else None
@@ -104,6 +104,7 @@ class Server:
         if not is_free(self.port):
             raise StackError(f"{self.name}: another program listens on {self.address}. Stop it, or name another port")
         self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "port").write_text(str(self.port))
         self.configure()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -163,6 +164,12 @@ class Server:
     def restart(self) -> "Server":
         self.stop()
         return self.start()
+
+    def _last_port(self) -> int:
+        try:
+            return int((self.folder / "port").read_text())
+        except (OSError, ValueError):
+            return 0
 
     def _gone(self, timeout: float) -> bool:
         deadline = time.monotonic() + timeout

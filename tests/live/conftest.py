@@ -111,9 +111,8 @@ def _shared(kind: Any) -> Iterator[Any]:
                 kind(place / "server").kill()
             shutil.rmtree(place / "server", ignore_errors=True)
             server = kind(place / "server", **_options(kind)).start()
-            (place / "port").write_text(str(server.port))
         else:
-            server = kind(place / "server", int((place / "port").read_text()))
+            server = kind(place / "server")
         fcntl.flock(users, fcntl.LOCK_SH)
         fcntl.flock(door, fcntl.LOCK_UN)
         yield server

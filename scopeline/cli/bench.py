@@ -28,7 +28,7 @@ def command(
     """Measure on generated input: decode, compute, the whole embedded way beside the bare broker, and export.
 
     Each part runs in a process of its own. Readings come one a message, as JSON, from 100 counters once a minute. Export counts
-    the base figures that it adds up; a year has 35,040 quarter hours (3 GB of disk).
+    the base figures that it adds up; a year has 35,040 quarter hours (20 GB of disk).
 
     **Examples**
 

@@ -83,7 +83,7 @@ class Publisher:
         self._messages = self._bytes = 0
         self._producer: Producer | None = None
         self._error: str | None = None
-        self._delay = 0.0
+        self._delay = self._failed_at = 0.0
         self._generation = 0
         self._stopping: float | None = None
         self._thread: threading.Thread | None = None
@@ -220,6 +220,7 @@ class Publisher:
     def _failed(self, generation: int, error: BaseException) -> None:
         if generation != self._generation:
             return  # of a producer that was given up: its records are sent again already
+        self._failed_at = time.monotonic()
         self._error = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         with self._sums:
             self.count["errors"] += 1
@@ -231,7 +232,7 @@ class Publisher:
         self.count["oversize"] = self._batches.oversize
         now = time.monotonic()
         oldest = next(iter(list(self._flying.values())), None)
-        if oldest is None or now - oldest.begun < LATE_S:
+        if oldest is None or oldest.begun > max(self._failed_at, now - LATE_S):
             self._trouble, self._delay = None, 0.0
         elif now - oldest.sent > STUCK_S and self._error is None:
             self._failed(self._generation, TimeoutError(f"no answer for {STUCK_S:.0f} s"))

@@ -25,16 +25,20 @@ class Sent:
         self.topic, self.key = topic, key
         record = SimpleNamespace(offset=0, value=value, headers=headers, timestamp=0)
         self.payloads = records.decode([record]).messages["payload"].to_list()
+        self._confirmed = False
         self._callbacks: list[Callable[[Any], None]] = []
         self._errbacks: list[Callable[[Any], None]] = []
 
     def add_callback(self, call: Callable[[Any], None]) -> None:
         self._callbacks.append(call)
+        if self._confirmed:
+            call(None)
 
     def add_errback(self, call: Callable[[Any], None]) -> None:
         self._errbacks.append(call)
 
     def confirm(self) -> None:
+        self._confirmed = True
         for call in self._callbacks:
             call(None)
 
@@ -251,4 +255,4 @@ def test_stop_waits_for_kafka_and_says_what_is_left(publisher: Publisher, kafka:
     other.start()
     other.offer(broker, broker.messages(3))
     assert other.stop(5)
-    assert broker.acknowledged == [4, 5, 6]
+    assert sorted(broker.acknowledged) == [4, 5, 6]

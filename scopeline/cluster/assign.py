@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from kafka import TopicPartition
 
-from scopeline.cluster.carry import Carried, read
+from scopeline.cluster.carry import read
 from scopeline.cluster.history import History
 from scopeline.cluster.part import Part
 from scopeline.cluster.replica import AHEAD, BEGINNING, Replica, decoded_offsets
@@ -28,8 +28,9 @@ class Assigner:
         self.wanted: set[int] = set()
         self.reference_at = 0
 
-    def open(self) -> None:
-        """Open what is wanted."""
+    def open(self) -> set[int]:
+        """Open what is wanted, and seek to where it goes on; which partitions these are."""
+        opened = set()
         while self.wanted:
             number = min(self.wanted)
             self.wanted.discard(number)
@@ -40,7 +41,9 @@ class Assigner:
             self._process.parts[number] = part
             self._consumer.seek(place, part.position)
             self._rewind(part)
+            opened.add(number)
             log.info("partition %d: at %d, committed %d", number, part.position, part.committed)
+        return opened
 
     def _open(self, number: int, place: TopicPartition) -> Part:
         process = self._process
@@ -84,9 +87,11 @@ class Assigner:
         horizon = datetime.fromisoformat(at)
         found = self._consumer.offsets_for_times({place: round(horizon.timestamp() * 1000)})[place]
         first = max(found.offset if found else self._consumer.end_offsets([place])[place], start)
-        carried: Carried = read(self._process.kafka, self._process.plant_dir, number)
         log.info("partition %d: no state, reading the log again from %s (offset %d)", number, horizon.isoformat(), first)
-        replica.start(first, horizon + AHEAD if first else None, carried)
+        if first == 0:
+            replica.start(0, None)
+        else:
+            replica.start(first, horizon + AHEAD, read(self._process.kafka, self._process.plant_dir, number))
 
     def _rewind(self, part: Part) -> None:
         """The reference topic is read again from where the part needs it; the others skip what they have."""

@@ -123,17 +123,16 @@ def parsed(values: Iterable[bytes]) -> Carried:
         said = orjson.loads(value)
         readings += said["readings"]
         if "known" in said:
-            known.append(said["known"] | _newest(said["readings"]))
+            known.append(said["known"])
+    newest: dict[str, dict[str, Any]] = {}
+    for row in readings:
+        newest[row["meter"]] = max(newest.get(row["meter"], row), row, key=lambda row: (row["observed_at"], row["received_at"]))
+    names = {"last_observed_at": "observed_at", "last_value_n": "value_n", "last_received_at": "received_at"}
+    known = [row | {name: newest[row["meter"]][of] for name, of in names.items()} for row in known if row["meter"] in newest]
     rows = pl.DataFrame(readings, schema=_TEXTS, orient="row") if readings else pl.DataFrame(schema=_TEXTS)
     rows = rows.with_columns(message=-1 - pl.int_range(pl.len(), dtype=pl.Int64))
     meters = pl.DataFrame(known, schema=_texts(METERS)) if known else pl.DataFrame(schema=_texts(METERS))
     return Carried(_typed(meters, METERS), _typed(rows, READINGS))
-
-
-def _newest(readings: list[dict[str, Any]]) -> dict[str, Any]:
-    last = max(readings, key=lambda row: (row["observed_at"], row["received_at"]), default=None)
-    names = {"last_observed_at": "observed_at", "last_value_n": "value_n", "last_received_at": "received_at"}
-    return {name: last[of] if last else None for name, of in names.items()}
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

@@ -167,8 +167,8 @@ class Process:
     def _poll(self, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
         found: dict[TopicPartition, list[Any]] = self.consumer.poll(timeout_ms=timeout_ms, max_records=RECORDS)
         self._polled = time.monotonic()
-        self.assigner.open()
-        return found
+        opened = self.assigner.open()  # and sought: what was fetched of them before began elsewhere
+        return {place: records for place, records in found.items() if place.partition not in opened}
 
     @contextmanager
     def _at(self, part: Part) -> Iterator[None]:

@@ -28,23 +28,16 @@ COMMANDS = {
     "setup": "scopeline.cli.setup",
     "apply": "scopeline.cli.apply",
     "archive": "scopeline.cli.archive",
+    "feeds": "scopeline.cli.feeds",
+    "meters": "scopeline.cli.meters",
     "grafana": "scopeline.cli.grafana",
     "bench": "scopeline.cli.bench",
 }
 """Command -> module; the module's `command` is a typer.Typer app, or a function that becomes the command."""
 
 
-CLUSTER = ("feeds", "meters")
-"""Commands of the cluster profile, which this version does not have: refused with this reason."""
-
-
 class _Commands(TyperGroup):
     """Loads a command's module only when it is asked for, so that `scopeline try` starts fast."""
-
-    def resolve_command(self, ctx, args):
-        if args[:1] and args[0] in CLUSTER:
-            ctx.fail(f"`scopeline {args[0]}` belongs to the cluster profile (Kafka, InfluxDB), which this version does not have.")
-        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx):
         return list(COMMANDS)

@@ -59,7 +59,7 @@ def command(
     checked, found = check(folder)
     if checked is None:
         fail("\n".join(str(p) for p in found if p.severity == "error") + "\nNothing was published.", 1)
-    limit = _limit(start)
+    limit = _limit(start, settings.sites[0].timezone)
     note = folder / STATE / "applied"
     with problems():
         old = newest(kafka, folder)
@@ -94,9 +94,9 @@ def command(
         raise typer.Exit(1)
 
 
-def _limit(start: str | None) -> Any:
+def _limit(start: str | None, zone: str) -> Any:
     try:
-        return instant(start, "from") if start else None
+        return instant(start, "from", zone) if start else None
     except QueryError as error:
         fail(as_options(str(error)), 2)
 

@@ -16,6 +16,9 @@ def command(
     follow: Annotated[bool, typer.Option("--follow", help="Go on until stopped: as a service.")] = False,
     once: Annotated[bool, typer.Option("--once", help="Up to the end of the log, then stop (the default).")] = False,
     every: Annotated[float, typer.Option(metavar="SECONDS", min=1, help="With --follow: write at least so often.")] = 300,
+    member: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A name that no other archiver has: after a crash it goes on at once.")
+    ] = None,
     metrics_port: Annotated[
         int | None, typer.Option("--metrics-port", metavar="PORT", min=0, max=65535, help="With --follow: /metrics on localhost.")
     ] = None,
@@ -47,13 +50,14 @@ def command(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("kafka").setLevel(logging.WARNING)
     with problems():
-        archiver = Archiver(settings.kafka, settings.archive, folder, every)
+        archiver = Archiver(settings.kafka, settings.archive, folder, every, member)
         try:
             if follow:
                 typer.echo(f"Archiving to {archiver.place.where}; Ctrl-C stops.")
                 server = HealthServer(archiver, "127.0.0.1", metrics_port, METRICS) if metrics_port is not None else None
                 if server:
                     server.start()
+                    typer.echo(f"Metrics at http://127.0.0.1:{server.port}/metrics")
                 archiver.run(stop)
                 if server:
                     server.stop()

@@ -36,6 +36,7 @@ _BYTES = 64 << 20
 _MERGE, _LOOK = 3600.0, 10.0
 """Seconds between two merges of days that are over, and between two looks at the lag."""
 _TAKEN = (errors.CommitFailedError, errors.IllegalGenerationError, errors.UnknownMemberIdError, errors.RebalanceInProgressError)
+_SESSION_MS = 15_000
 UNKEYED = "unkeyed"
 """Site of records that another program wrote without a key."""
 
@@ -60,6 +61,7 @@ class _Held:
 class Archiver:
     """Moves the raw and the reference topic into the archive. `run` until told to stop, or `once` up to the present end.
 
+    member: a name of its own, by which it gets its partitions back at once when it starts again after a crash.
     Raises KafkaProblem and VaultProblem: nothing is committed then, and the next one goes on.
     """
 
@@ -69,6 +71,7 @@ class Archiver:
         archive: Archive,
         plant_dir: Path,
         every: float = EVERY,
+        member: str | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.messages = self.files = 0
@@ -84,7 +87,7 @@ class Archiver:
         named = topics(kafka)
         with reaching(kafka, named.raw):
             settings = consumer(kafka, plant_dir) | {"group_id": f"{kafka.prefix}.archive", "max_partition_fetch_bytes": LARGEST}
-            settings |= {"bootstrap_timeout_ms": PATIENCE_MS}
+            settings |= {"bootstrap_timeout_ms": PATIENCE_MS, "group_instance_id": member, "session_timeout_ms": _SESSION_MS}
             self._consumer = KafkaConsumer(**settings)
             for topic in (named.raw, named.ref):
                 needed(self._consumer, topic)

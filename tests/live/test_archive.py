@@ -1,0 +1,342 @@
+"""The archive on a real Kafka: equal to what was produced, killed anywhere, merged, damaged, and read together with the log."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+
+from ingest.records import pack
+from schemas.connections import Archive, Kafka
+from scopeline.cluster.archive import Archiver
+from scopeline.cluster.archive_index import Index
+from scopeline.cluster.history import History, HistoryMissing
+from scopeline.cluster.kafka import producer
+from scopeline.cluster.setup import kafka_topics
+from scopeline.cluster.vault import Folder
+
+pytestmark = pytest.mark.live
+
+DAY = datetime(2026, 3, 1, tzinfo=UTC)
+LATER = DAY + timedelta(days=40)
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Log:
+    """A raw log that is filled by the test, and all that was put into it."""
+
+    def __init__(self, kafka: Kafka, folder: Path) -> None:
+        self.kafka, self.folder = kafka, folder
+        self.archive = Archive(path=str(folder / "archive"))
+        self.sent: list[tuple[int, str, bytes, datetime]] = []
+        self._out = KafkaProducer(**producer(kafka, folder))
+
+    def send(self, site: str, at: datetime, count: int, partition: int = 0) -> None:
+        """Messages a second apart: packed from eight on, bare below."""
+        times = [at + timedelta(seconds=number) for number in range(count)]
+        payloads = [b"%d" % (len(self.sent) + number) for number in range(count)]
+        stamps = [round(one.timestamp() * 1_000_000) for one in times]
+        for value, headers in pack([f"acme/{site}"] * count, payloads, stamps, [False] * count):
+            self._out.send(f"{self.kafka.prefix}.raw", key=site.encode(), value=value, headers=list(headers), partition=partition)
+        self.sent += [(partition, f"acme/{site}", payload, one) for payload, one in zip(payloads, times, strict=True)]
+
+    def flush(self) -> None:
+        self._out.flush()
+
+    def some_days(self, days: int, seed: int = 1) -> None:
+        """A few sites, some records across midnight."""
+        chance = random.Random(seed)
+        for number in range(days * 6):
+            for site in ("duisburg", "essen"):
+                at = DAY + timedelta(hours=4 * number, seconds=-5)
+                self.send(site, at, chance.choice([1, 3, 20]), partition=chance.choice([0, 0, 1]))
+        self.flush()
+
+    def of(self, partition: int, since: datetime = LONG_AGO) -> list[tuple[str, bytes, datetime]]:
+        return [(topic, payload, at) for number, topic, payload, at in self.sent if number == partition and at >= since]
+
+    def end(self, partition: int) -> int:
+        admin = KafkaAdminClient(bootstrap_servers=list(self.kafka.bootstrap_servers))
+        place = TopicPartition(f"{self.kafka.prefix}.raw", partition)
+        found = admin.list_partition_offsets({place: -1})[place].offset
+        admin.close()
+        return int(found)
+
+    def forget(self, partition: int, offset: int) -> None:
+        """What Kafka's retention does."""
+        admin = KafkaAdminClient(bootstrap_servers=list(self.kafka.bootstrap_servers))
+        admin.delete_records({TopicPartition(f"{self.kafka.prefix}.raw", partition): offset})
+        admin.close()
+
+    def archived(self, now: datetime = DAY, **options: Any) -> Archiver:
+        made = Archiver(self.kafka, self.archive, self.folder, member="one", now=lambda: now, **options)
+        try:
+            made.once()
+            self.lag = made.lag()
+        finally:
+            made.close()
+        return made
+
+    def before(self, partition: int, offset: int, since: datetime = LONG_AGO) -> list[tuple[str, bytes, datetime]]:
+        frames = History(self.kafka, self.archive, self.folder).before(partition, offset, since)
+        return [row for frame in frames for row in frame.select("topic", "payload", "received_at").rows()]
+
+    @property
+    def files(self) -> list[Path]:
+        return sorted((self.folder / "archive").glob("site=*/day=*/*.parquet"))
+
+
+@pytest.fixture
+def log(kafka: str, unique: str, tmp_path: Path) -> Iterator[Log]:
+    settings = Kafka(bootstrap_servers=(kafka,), prefix=unique, partitions=2)
+    list(kafka_topics(settings, tmp_path))
+    made = Log(settings, tmp_path)
+    yield made
+    made._out.close()
+
+
+def test_archive_is_equal_to_what_was_produced(log: Log):
+    log.some_days(3)
+    log._out.send(f"{log.kafka.prefix}.raw", key=b"../../x", value=b"no record of ours", partition=0).get(timeout=20)
+    log._out.send(f"{log.kafka.prefix}.ref", key=b"ref", value=b"7", headers=[("topic", b"ref/grid")], partition=0).get(
+        timeout=20
+    )
+    done = log.archived()
+    rows = pl.concat([pl.read_parquet(file, hive_partitioning=False) for file in log.files]).sort("partition", "offset", "row")
+    assert done.messages == rows.height and set(rows["row"]) >= {0, 19}
+    mine = rows.filter(pl.col("topic").str.starts_with("acme/"))
+    for partition in (0, 1):
+        found = mine.filter(pl.col("partition") == partition).select("topic", "payload", "received_at").rows()
+        assert found == log.of(partition) and len(found) > 50
+        assert log.before(partition, log.end(partition)) == found
+    assert rows.filter(pl.col("topic").is_null())["payload"].to_list() == [b"no record of ours"]
+    assert rows.filter(pl.col("topic") == "ref/grid")["payload"].to_list() == [b"7"]
+    assert {file.relative_to(log.folder / "archive").parts[0] for file in log.files} == {
+        "site=duisburg",
+        "site=essen",
+        "site=..%2F..%2Fx",
+        "site=ref",
+    }
+    assert set(log.lag.values()) == {0}
+    again = log.archived()
+    assert again.messages == 0 and again.files == 0
+
+
+def test_days_that_are_over_become_one_file_by_site_and_partition(log: Log):
+    for seed in range(4):
+        log.some_days(3, seed)
+        log.archived(now=DAY)
+    small = len(log.files)
+    everything = {partition: log.before(partition, log.end(partition)) for partition in (0, 1)}
+    log.archived(now=LATER)
+    names = [(file.parent, file.name.split("-")[1]) for file in log.files]
+    assert len(set(names)) == len(names) < small
+    for partition in (0, 1):
+        assert log.before(partition, log.end(partition)) == everything[partition] == log.of(partition)
+        assert len(Index(Folder(log.folder / "archive"), f"{log.kafka.prefix}.raw", partition).keys()) < 6
+    before = log.files
+    log.archived(now=LATER)
+    assert log.files == before
+
+
+POINTS = [
+    "after_files",
+    "after_files@2",
+    "after_index",
+    "after_index@2",
+    "after_commit",
+    "merge_files",
+    "merge_index",
+    "merge_forgotten",
+]
+
+
+def test_killed_anywhere_nothing_is_lost_and_nothing_twice(log: Log, tmp_path: Path):
+    """One archive, killed at every point in turn, with new messages each time; then read, and merged."""
+    for number, point in enumerate(POINTS):
+        log.some_days(1 + number % 2, number)
+        died = archive_in_a_process(log, point)
+        assert died == -signal.SIGKILL, f"{point}: passed nowhere ({died})"
+        for partition in (0, 1):  # also right after the kill, with the log's help
+            assert log.before(partition, log.end(partition)) == log.of(partition), point
+    assert archive_in_a_process(log, None) == 0
+    for partition in (0, 1):
+        end = log.end(partition)
+        log.forget(partition, end)
+        assert log.before(partition, end) == log.of(partition)
+    names = [(file.parent, file.name.split("-")[1]) for file in log.files]
+    assert len(set(names)) == len(names), "small files are left, or files that nobody reads"
+
+
+def archive_in_a_process(log: Log, point: str | None) -> int:
+    script = f"""
+from datetime import UTC, datetime
+from pathlib import Path
+from schemas.connections import Archive, Kafka
+from scopeline.cluster.archive import Archiver
+kafka = Kafka(bootstrap_servers={log.kafka.bootstrap_servers!r}, prefix={log.kafka.prefix!r}, partitions=2)
+archive, folder = Archive(path={log.archive.path!r}), Path({str(log.folder)!r})
+one = Archiver(kafka, archive, folder, member="one", now=lambda: datetime(2026, 4, 10, tzinfo=UTC))
+one.once()
+one.close()
+"""
+    environment = os.environ | ({"SCOPELINE_FAILPOINT": f"archive:{point}"} if point else {})
+    done = subprocess.run([sys.executable, "-c", script], env=environment, cwd=Path(__file__).parents[2], timeout=120)
+    return done.returncode
+
+
+def test_history_goes_on_in_the_log_where_the_archive_ends(log: Log):
+    log.some_days(2)
+    log.archived()
+    first = log.end(0)
+    log.some_days(2, seed=9)
+    assert History(log.kafka, log.archive, log.folder).archived(0) == first < log.end(0)
+    assert log.before(0, log.end(0)) == log.of(0)
+    assert log.before(0, first - 3) == log.before(0, first)[: len(log.before(0, first - 3))]
+    since = DAY + timedelta(days=1)
+    assert log.before(0, log.end(0), since) == log.of(0, since) and len(log.of(0, since)) < len(log.of(0))
+    assert log.before(0, 0) == []
+    log.forget(0, first)
+    assert log.before(0, log.end(0)) == log.of(0)
+
+
+def test_what_is_in_neither_is_said(log: Log):
+    log.some_days(2)
+    end = log.end(0)
+    log.forget(0, end)
+    with pytest.raises(HistoryMissing, match=rf"partition 0: the offsets 0 to {end - 1} are no longer in Kafka.*backup"):
+        log.before(0, end)
+    log.some_days(1, seed=5)
+    log.archived()
+    with pytest.raises(HistoryMissing, match="offsets 0 to"):
+        log.before(0, log.end(0))
+    assert log.before(0, end, datetime.now(UTC)) == []  # what the retention dropped is older than this
+    with pytest.raises(HistoryMissing, match="made anew"):
+        log.before(0, log.end(0) + 10)
+
+
+def spoiled(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
+def removed(file: Path) -> None:
+    file.unlink()
+
+
+@pytest.mark.parametrize("harm", [spoiled, removed])
+def test_a_missing_or_damaged_file_is_named(log: Log, harm: Callable[[Path], None]):
+    log.some_days(3)
+    log.archived(now=LATER)
+    victim = next(file for file in log.files if "-0-" in file.name and "day=2026-03-02" in str(file))
+    harm(victim)
+    end = log.end(0)
+    assert log.before(0, end) == log.of(0), "Kafka still has it"
+    log.forget(0, end)
+    with pytest.raises(HistoryMissing, match=f"{victim.name}.*backup"):
+        log.before(0, end)
+    after = DAY + timedelta(days=2)
+    assert log.before(0, end, after) == log.of(0, after), "harms nobody who does not need it"
+
+
+def test_merging_stops_at_a_damaged_file_and_leaves_everything(log: Log):
+    for seed in range(2):
+        log.some_days(1, seed)
+        log.archived(now=DAY)
+    before = log.files
+    spoiled(before[0])
+    with pytest.raises(Exception, match=f"{before[0].name} is damaged"):
+        log.archived(now=LATER)
+    assert set(before) <= set(log.files)
+
+
+def test_several_archivers_share_the_partitions(log: Log):
+    import threading
+
+    makers = [Archiver(log.kafka, log.archive, log.folder, every=0.5, now=lambda: DAY) for _ in range(2)]
+    stop = threading.Event()
+    threads = [threading.Thread(target=one.run, args=(stop,)) for one in makers]
+    for thread in threads:
+        thread.start()
+    for seed in range(3):
+        log.some_days(1, seed)
+        stop.wait(1.5)
+    late = Archiver(log.kafka, log.archive, log.folder, every=0.5, now=lambda: DAY)  # joins amid the work
+    threads.append(threading.Thread(target=late.run, args=(stop,)))
+    threads[-1].start()
+    log.some_days(1, 7)
+    ends = {partition: log.end(partition) for partition in (0, 1)}
+    history = History(log.kafka, log.archive, log.folder)
+    for _ in range(60):
+        if all(history.archived(partition) == end for partition, end in ends.items()):
+            break
+        stop.wait(0.5)
+    stop.set()
+    for thread in threads:
+        thread.join(30)
+    for one in (*makers, late):
+        one.close()
+    for partition, end in ends.items():
+        assert history.archived(partition) == end
+        log.forget(partition, end)
+        assert log.before(partition, end) == log.of(partition)
+    rows = pl.concat([pl.read_parquet(file, hive_partitioning=False) for file in log.files])
+    unique = rows.filter(pl.col("topic").str.starts_with("acme/")).unique(["partition", "offset", "row"])
+    assert unique.height == len(log.sent)
+
+
+def test_the_service_stops_cleanly_and_tells_its_lag(log: Log, unique: str):
+    import threading
+    import time
+
+    import httpx
+
+    (log.folder / "plant.yaml").write_text(
+        f"organisation: A\nsites: [{{site: duisburg, timezone: UTC}}]\n"
+        f"kafka: {{bootstrap_servers: ['{log.kafka.bootstrap_servers[0]}'], prefix: {unique}, partitions: 2}}\n"
+        f"archive: {{path: archive}}\n"
+    )
+    log.send("duisburg", DAY, 20)
+    log.flush()
+    words = [
+        sys.executable,
+        "-c",
+        "from scopeline.cli import main; main()",
+        "archive",
+        "--follow",
+        "--plant",
+        str(log.folder),
+        "--every",
+        "600",
+    ]
+    with subprocess.Popen(
+        [*words, "--metrics-port", "0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        lines: list[str] = []
+        reader = threading.Thread(target=lambda: lines.extend(process.stdout or ()), daemon=True)
+        reader.start()
+        end, port = time.monotonic() + 60, None
+        while time.monotonic() < end and port is None:
+            port = next((line.split("http://127.0.0.1:")[1].split("/")[0] for line in lines if "http://127.0.0.1:" in line), None)
+            time.sleep(0.1)
+        assert port, lines
+        text = ""
+        while time.monotonic() < end and 'partition="0"} 1\n' not in text:
+            text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+            time.sleep(0.2)
+        assert f'scopeline_archive_lag_records{{topic="{unique}.raw",partition="0"}} 1\n' in text
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0 and time.monotonic() - began < 10
+        reader.join(5)
+    assert "20 messages archived in 1 file" in lines[-1]
+    assert log.before(0, 1) == log.of(0) and date(2026, 3, 1).isoformat() in str(log.files[0])

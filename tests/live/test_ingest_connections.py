@@ -8,6 +8,8 @@ from typing import Any
 import polars as pl
 import pytest
 
+from ingest.mqtt import Received, Subscriber
+from schemas.connections import Broker
 from scopeline.cluster.ingest import Ingest
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
@@ -155,3 +157,30 @@ def test_a_stranger_s_certificate_is_refused(place: Any, server_kit: Any, tmp_pa
     place.running.append(one)
     one.start()
     assert place.until(lambda: "CERTIFICATE_VERIFY_FAILED" in str(one.problems)), one.problems
+
+
+def test_what_could_not_be_taken_comes_again(place: Any, mosquitto: Any, senders: Any) -> None:
+    """A fault on the way costs no message and no thread: unacknowledged, it is asked for once more."""
+    taken: list[Received] = []
+    faults = [RuntimeError("first"), RuntimeError("second")]
+
+    def take(messages: list[Received]) -> None:
+        if faults:
+            raise faults.pop()
+        taken.extend(messages)
+
+    topic = f"{place.unique}/a"
+    one = Subscriber(Broker(host=mosquitto.host, port=mosquitto.port), [topic], take, name=place.unique)
+    one.start()
+    try:
+        assert place.until(lambda: one.problem is None and not one._subscriptions.changed)
+        sender = senders(mosquitto.port, topic)
+        sender.send(5)
+        assert place.until(lambda: {int(message.payload) for message in taken} == set(range(5)))
+        assert one.alive
+        assert one.count["acknowledged"] == 0
+        one.acknowledge([message.receipt for message in taken if message.receipt])
+        assert place.until(lambda: one.count["acknowledged"] == 5)
+        assert one.in_flight == 0
+    finally:
+        one.stop()

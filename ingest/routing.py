@@ -73,9 +73,3 @@ def sites(feed: ReadyFeed, captured: Mapping[str, str]) -> list[str]:
             named = naming.names(rule, captured, device, channel)
             found |= set() if isinstance(named, str) else {one.site for one in named}
     return sorted(found)
-
-
-def undetermined(feed: ReadyFeed) -> bool:
-    """True where only the payload tells the site, so that no partition can be chosen: an error in the cluster profile."""
-    rule = feed.naming
-    return rule.device_path is not None and rule.pattern is not None and "{device}" in rule.pattern.split("/")[0]

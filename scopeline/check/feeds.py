@@ -74,7 +74,11 @@ def _site(c: Context, item: Item, feed: Feed) -> None:
     if feed.site == REFERENCE and feed.meter is None:
         return
     by_payload = feed.device is not None and feed.device.startswith(("$", "@"))
-    if c.plant.settings.profile == "cluster" and by_payload and feed.site is None:
+    stated = feed.unlisted if feed.meters == "table" else feed.meter or ""
+    if c.plant.settings.profile == "cluster" and by_payload and "{device}" in stated.split("/")[0]:
+        remedy = "write meter: with the site first, like {site}/{device}"
+        c.error(item, "meter", "in a cluster the site of a message must follow from its topic, not its payload", remedy)
+    elif c.plant.settings.profile == "cluster" and by_payload and feed.site is None:
         sites = {row.meter.split("/")[0] for row in c.plant.meters if row.feed == feed.feed}
         if "{site}" not in pattern_of(feed) and len(sites) > 1:
             remedy = "give each site a feed with site:, or let its sites share a partition: and a topic level"

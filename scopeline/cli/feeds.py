@@ -35,8 +35,8 @@ def propose(
     """Listen at the plant's brokers and propose feed files for messages that no feed reads yet.
 
     Topics are grouped into patterns with captures, formats are recognised by Scopeline's own decoders, and each proposal is tried
-    on what was heard. Units are proposed where a format or a name says them; the rest is yours: a channel is a level until it has a
-    kind. Nothing is written without `--write`. With the embedded broker the log is looked at instead.
+    on what was heard. Units are proposed where a format or a name says them; the rest is yours: a channel is a level until it has
+    a kind. Nothing is written without `--write`. With the embedded broker the log is looked at instead.
 
     **Examples**
 

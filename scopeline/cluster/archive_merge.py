@@ -30,12 +30,15 @@ def merge(place: Vault, topic: str, partition: int, today: date) -> int:
 
 def _forget(place: Vault, index: Index, key: Key, whole: Key) -> int:
     kept, old = {piece.name for piece in index.load(whole).pieces}, {piece.name for piece in index.load(key).pieces}
-    return _drop(place, index, [key], old - kept)
+    return _drop(place, index, [key], old - kept, key.start, key.end)
 
 
-def _drop(place: Vault, index: Index, keys: list[Key], names: set[str]) -> int:
+def _drop(place: Vault, index: Index, keys: list[Key], names: set[str], start: int, end: int) -> int:
+    """Forget entries, then delete files, except those that another entry of the same offsets names, too."""
     for key in keys:
         index.delete(key)
+    left = [key for key in list(index.keys()) if key.start < end and key.end > start]
+    names = names - {piece.name for key in left for piece in index.load(key).pieces}
     failpoint("archive:merge_forgotten")
     for name in sorted(names):
         place.delete(name)
@@ -73,7 +76,7 @@ def _merge(place: Vault, index: Index, run: list[Key], before: Key | None) -> in
     kept = {piece.name for piece in new}
     folders = {name.rsplit("/", 1)[0] for name in kept}
     orphans = {name for folder in folders for name in place.names(folder) if index.holds(name, start, end)}
-    return _drop(place, index, run, ({piece.name for piece in old} | orphans) - kept)
+    return _drop(place, index, run, ({piece.name for piece in old} | orphans) - kept, start, end)
 
 
 def _place(piece: Piece) -> tuple[str, date]:

@@ -4,6 +4,7 @@ A proposal says only what the samples show. A unit is proposed where the format 
 nobody says stays a comment for the operator. Pure: messages in, text out.
 """
 
+import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -122,7 +123,9 @@ def _decoder(topic: str, payload: bytes) -> tuple[str | None, Any]:
             document = parse(payload, None) if parse else None
         except (Unreadable, ValueError, RecursionError):
             continue
-        if (name == "json" and isinstance(document, dict | list)) or (name == "plain" and values(document, "$")):
+        if (name == "json" and isinstance(document, dict | list)) or (
+            name == "plain" and isinstance(document, str) and values(document, "$")
+        ):
             return name, document
     return None, None
 
@@ -163,7 +166,7 @@ def _proposal(group: list[Seen], messages: pl.DataFrame, plant: Plant, names: se
     name = _name(pattern or decoder[-1], decoder[-1], names)
     lines = [f"feed: {name}"]
     if not preset:
-        lines.append(f'topic: "{pattern}"')
+        lines.append(f"topic: {json.dumps(pattern, ensure_ascii=False)}")
     lines.append(f"decoder: {decoder[0] if len(decoder) == 1 else '[' + ', '.join(decoder) + ']'}")
     sites = [site.site for site in plant.settings.sites]
     if "site" not in captured:
@@ -180,7 +183,8 @@ def _proposal(group: list[Seen], messages: pl.DataFrame, plant: Plant, names: se
         lines += [
             _channel(one, decoder[-1], pattern) for one in _unique({v.path: v for seen in group for v in seen.values}.values())
         ]
-    head = [f"# {len(group)} topics, {sum(one.messages for one in group)} messages, like {group[0].topic}"]
+    like = group[0].topic if group[0].topic.isprintable() else "one with control characters"
+    head = [f"# topics: {len(group)}, messages: {sum(one.messages for one in group)}, like {like}"]
     text = "\n".join([*head, *lines]) + "\n"
     problem, readings = _tried(text, name, messages.filter(pl.col("topic").is_in([one.topic for one in group])), plant)
     shown = pattern or ", ".join(DECODERS[decoder[-1]].topics)
@@ -229,7 +233,7 @@ def _channel(one: tuple[str, Value], decoder: str, pattern: str) -> str:
     named = pattern.rsplit("/", 1)[-1] if decoder == "plain" else value.name
     if decoder == "plain" and "{" not in named:
         name = channel_name(named)
-    place = "" if decoder == "plain" else f', value: "{value.path}"'
+    place = "" if decoder == "plain" else f", value: {json.dumps(value.path, ensure_ascii=False)}"
     if found := _unit_of(named):
         known, kind = found
         return f"  - {{channel: {name}{place}, unit: {known}, kind: {kind}}}   # by its name, like {value.sample}: check"

@@ -7,7 +7,6 @@ from ingest import topics
 from ingest.feeds import filters
 from schemas.plant import Plant
 
-
 ROW = "feed,device,channel,meter,site,name,unit,scale,valid_from,valid_to,first_reading,last_reading"
 
 

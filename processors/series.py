@@ -143,8 +143,8 @@ def narrowed(frame: pl.DataFrame, schema: Mapping[str, Any]) -> pl.DataFrame:
     """The frame in a schema's shape, where text that came as an enumeration stays one (large frames).
 
     >>> frame = pl.DataFrame({"meter": ["a"]}, schema={"meter": pl.Enum(["a"])})
-    >>> narrowed(frame, {"meter": pl.String, "at": pl.Int64}).schema
-    Schema([('meter', Enum(categories=['a'])), ('at', Int64)])
+    >>> narrowed(frame, {"meter": pl.String, "at": pl.Int64}).dtypes
+    [Enum(categories=['a']), Int64]
     """
     kept = {name: dtype for name, dtype in frame.schema.items() if isinstance(dtype, (pl.Enum, pl.Categorical))}
     return shaped(frame, {name: kept.get(name, dtype) if dtype == pl.String else dtype for name, dtype in schema.items()})

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("schemas", "ingest", "processors", "sinks", "scopeline")
+ROOMS = ("schemas", "ingest", "processors", "sinks", "grafana", "scopeline")
 GENERATED = {".pyc", ".pyo"}
 
 MESSAGES = """

@@ -1,5 +1,6 @@
 """What an edit of the plant folder changes, before it is put in force: feeds, tables, and sources with the time from which on."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
@@ -105,9 +106,11 @@ def _items(old: Plant | None, new: Plant) -> Iterator[Difference]:
 
 def _rows(old: Plant | None, new: Plant) -> Iterator[Difference]:
     for field, what in ROWS.items():
-        before, after = set(getattr(old, field)) if old else set(), set(getattr(new, field))
+        before, after = (
+            Counter(one.model_dump_json() for one in getattr(plant, field)) if plant else Counter() for plant in (old, new)
+        )
         if before != after:
-            counts = [(len(after - before), "new"), (len(before - after), "gone")]
+            counts = [((after - before).total(), "new"), ((before - after).total(), "gone")]
             yield Difference(what, "", "changed", None, ", ".join(f"{count} {word}" for count, word in counts if count))
 
 
@@ -140,7 +143,7 @@ def _sources(old: Plant | None, new: Plant, catalogue: Catalogue) -> Iterator[Di
 
 
 def _contracts_since(old: Plant, new: Plant) -> datetime | None:
-    other = set(old.contracts) ^ set(new.contracts)
+    other = [one for one in (*old.contracts, *new.contracts) if one not in old.contracts or one not in new.contracts]
     zones = {site.site: site.timezone for plant in (old, new) for site in plant.settings.sites}
     return min((day_start(one.valid_from, zones[one.site]) for one in other), default=None)
 

@@ -47,6 +47,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from schemas.connections import Kafka
+from scopeline.cluster.setup import kafka_topics
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -63,6 +66,7 @@ def _load(name: str, path: Path) -> ModuleType:
 processes = _load("server_process", ROOT / "deploy" / "native" / "server_process.py")
 servers = _load("scopeline_native_servers", ROOT / "deploy" / "native" / "servers.py")
 proxies = _load("scopeline_live_proxy", ROOT / "tests" / "live" / "proxy.py")
+archive_logs = _load("scopeline_live_archive_log", ROOT / "tests" / "live" / "archive_log.py")
 places = _load("scopeline_live_place", ROOT / "tests" / "live" / "place.py")
 
 
@@ -252,3 +256,13 @@ def senders() -> Iterator[Callable[..., Any]]:
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture
+def log(kafka: str, unique: str, tmp_path: Path) -> Iterator[Any]:
+    """A raw log of two partitions, with an archive in the test's folder; see tests/live/archive_log.py."""
+    settings = Kafka(bootstrap_servers=(kafka,), prefix=unique, partitions=2)
+    list(kafka_topics(settings, tmp_path))
+    made = archive_logs.Log(settings, tmp_path)
+    yield made
+    made.close()

@@ -1,4 +1,4 @@
-"""setup and apply on real servers: what is made, published, refused, and when the workers have changed over."""
+"""apply on a real Kafka: what is published, refused, and when the workers have changed over."""
 
 import json
 import threading
@@ -100,38 +100,6 @@ def put(settings: Kafka, key: bytes, value: bytes) -> None:
     sender = KafkaProducer(bootstrap_servers=list(settings.bootstrap_servers))
     sender.send(f"{settings.prefix}.plant", key=key, value=value).get(timeout=20)
     sender.close()
-
-
-def test_setup_twice_makes_everything_once(works: Path, influxdb: Any, unique: str):
-    text = (works / "plant.yaml").read_text()
-    (works / "plant.yaml").write_text(
-        text.replace("http://127.0.0.1:1", influxdb.url).replace("org: scopeline", f"org: {influxdb.org}")
-    )
-    (works / "secrets" / "influxdb").write_text(influxdb.token)
-
-    looked = run("setup", "--plant", str(works), "--dry-run")
-    assert looked.exit_code == 0 and looked.output.count("would be made") == 8, looked.output
-    first = run("setup", "--plant", str(works), "--json")
-    steps = json.loads(first.stdout)
-    assert first.exit_code == 0 and [step["state"] for step in steps] == ["made"] * 8
-    assert {step["what"] for step in steps} == {"topic", "bucket", "archive"}
-    assert (works / "archive").is_dir()
-    again = run("setup", "--plant", str(works), "--json")
-    assert [step["state"] for step in json.loads(again.stdout)] == ["there"] * 8
-    assert influxdb.token not in looked.output + first.output + again.output
-
-    (works / "plant.yaml").write_text((works / "plant.yaml").read_text().replace("partitions: 2", "partitions: 3, retention: 2d"))
-    other = run("setup", "--plant", str(works))
-    assert other.exit_code == 1
-    assert f"topic {unique}.raw: different: has 2 partitions, not 3" in other.output
-    assert "write kafka.partitions: 2, or grow by a new kafka.prefix and a replay" in other.output
-
-
-def test_setup_gives_the_log_its_settings(made: Path, settings: Kafka):
-    longer = settings.model_copy(update={"retention": settings.retention * 2})
-    (changed,) = [step for step in kafka_topics(longer, made) if step.state != "there"]
-    assert changed.name == f"{settings.prefix}.raw" and "retention.ms=1209600000 (retention.ms was 604800000)" in changed.detail
-    assert [step.state for step in kafka_topics(longer, made)] == ["there"] * 4
 
 
 def test_unreachable_servers_are_named(works: Path, monkeypatch):

@@ -1,109 +1,31 @@
-"""The archive on a real Kafka: equal to what was produced, killed anywhere, merged, damaged, and read together with the log."""
+"""The archive on a real Kafka: equal to what was produced, killed anywhere, merged, shared by several, and as a service."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import threading
+import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import polars as pl
 import pytest
-from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 
-from ingest.records import pack
-from schemas.connections import Archive, Kafka
 from scopeline.cluster.archive import Archiver
 from scopeline.cluster.archive_index import Index
-from scopeline.cluster.history import History, HistoryMissing
-from scopeline.cluster.kafka import producer
-from scopeline.cluster.setup import kafka_topics
+from scopeline.cluster.history import History
 from scopeline.cluster.vault import Folder, VaultProblem
 
 pytestmark = pytest.mark.live
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 LATER = DAY + timedelta(days=40)
-LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Log:
-    """A raw log that is filled by the test, and all that was put into it."""
-
-    def __init__(self, kafka: Kafka, folder: Path) -> None:
-        self.kafka, self.folder = kafka, folder
-        self.archive = Archive(path=str(folder / "archive"))
-        self.sent: list[tuple[int, str, bytes, datetime]] = []
-        self._out = KafkaProducer(**producer(kafka, folder))
-
-    def send(self, site: str, at: datetime, count: int, partition: int = 0) -> None:
-        """Messages a second apart: packed from eight on, bare below."""
-        times = [at + timedelta(seconds=number) for number in range(count)]
-        payloads = [b"%d" % (len(self.sent) + number) for number in range(count)]
-        stamps = [round(one.timestamp() * 1_000_000) for one in times]
-        for value, headers in pack([f"acme/{site}"] * count, payloads, stamps, [False] * count):
-            self._out.send(f"{self.kafka.prefix}.raw", key=site.encode(), value=value, headers=list(headers), partition=partition)
-        self.sent += [(partition, f"acme/{site}", payload, one) for payload, one in zip(payloads, times, strict=True)]
-
-    def flush(self) -> None:
-        self._out.flush()
-
-    def some_days(self, days: int, seed: int = 1, first: int = 0) -> None:
-        """A few sites, some records across midnight."""
-        chance = random.Random(seed)
-        for number in range(days * 6):
-            for site in ("duisburg", "essen"):
-                at = DAY + timedelta(days=first, hours=4 * number, seconds=-5)
-                self.send(site, at, chance.choice([1, 3, 20]), partition=chance.choice([0, 0, 1]))
-        self.flush()
-
-    def of(self, partition: int, since: datetime = LONG_AGO) -> list[tuple[str, bytes, datetime]]:
-        return [(topic, payload, at) for number, topic, payload, at in self.sent if number == partition and at >= since]
-
-    def end(self, partition: int) -> int:
-        admin = KafkaAdminClient(bootstrap_servers=list(self.kafka.bootstrap_servers))
-        place = TopicPartition(f"{self.kafka.prefix}.raw", partition)
-        found = admin.list_partition_offsets({place: -1})[place].offset
-        admin.close()
-        return int(found)
-
-    def forget(self, partition: int, offset: int) -> None:
-        """What Kafka's retention does."""
-        admin = KafkaAdminClient(bootstrap_servers=list(self.kafka.bootstrap_servers))
-        admin.delete_records({TopicPartition(f"{self.kafka.prefix}.raw", partition): offset})
-        admin.close()
-
-    def archived(self, now: datetime = DAY, **options: Any) -> Archiver:
-        made = Archiver(self.kafka, self.archive, self.folder, member="one", now=lambda: now, **options)
-        try:
-            made.once()
-            self.lag = made.lag()
-        finally:
-            made.close()
-        return made
-
-    def before(self, partition: int, offset: int, since: datetime = LONG_AGO) -> list[tuple[str, bytes, datetime]]:
-        frames = History(self.kafka, self.archive, self.folder).before(partition, offset, since)
-        return [row for frame in frames for row in frame.select("topic", "payload", "received_at").rows()]
-
-    @property
-    def files(self) -> list[Path]:
-        return sorted((self.folder / "archive").glob("site=*/day=*/*.parquet"))
-
-
-@pytest.fixture
-def log(kafka: str, unique: str, tmp_path: Path) -> Iterator[Log]:
-    settings = Kafka(bootstrap_servers=(kafka,), prefix=unique, partitions=2)
-    list(kafka_topics(settings, tmp_path))
-    made = Log(settings, tmp_path)
-    yield made
-    made._out.close()
-
-
-def test_archive_is_equal_to_what_was_produced(log: Log):
+def test_archive_is_equal_to_what_was_produced(log: Any):
     log.some_days(3)
     log._out.send(f"{log.kafka.prefix}.raw", key=b"../../x", value=b"no record of ours", partition=0).get(timeout=20)
     log._out.send(f"{log.kafka.prefix}.ref", key=b"ref", value=b"7", headers=[("topic", b"ref/grid")], partition=0).get(
@@ -130,7 +52,7 @@ def test_archive_is_equal_to_what_was_produced(log: Log):
     assert again.messages == 0 and again.files == 0
 
 
-def test_days_that_are_over_become_one_file_by_site_and_partition(log: Log):
+def test_days_that_are_over_become_one_file_by_site_and_partition(log: Any):
     for seed in range(4):
         log.some_days(3, seed)
         log.archived(now=DAY)
@@ -158,7 +80,7 @@ POINTS = [
 ]
 
 
-def test_killed_anywhere_nothing_is_lost_and_nothing_twice(log: Log, tmp_path: Path):
+def test_killed_anywhere_nothing_is_lost_and_nothing_twice(log: Any, tmp_path: Path):
     """One archive, killed at every point in turn, with new messages each time; then read, and merged."""
     for number, point in enumerate(POINTS):
         log.some_days(2, number, first=2 * number)
@@ -180,7 +102,7 @@ def test_killed_anywhere_nothing_is_lost_and_nothing_twice(log: Log, tmp_path: P
     assert {file.relative_to(log.folder / "archive").as_posix() for file in log.files} == named
 
 
-def archive_in_a_process(log: Log, point: str | None) -> int:
+def archive_in_a_process(log: Any, point: str | None) -> int:
     script = f"""
 from datetime import UTC, datetime
 from pathlib import Path
@@ -197,77 +119,20 @@ one.close()
     return done.returncode
 
 
-def test_history_goes_on_in_the_log_where_the_archive_ends(log: Log):
-    log.some_days(2)
-    log.archived()
-    first = log.end(0)
-    log.some_days(2, seed=9)
-    assert History(log.kafka, log.archive, log.folder).archived(0) == first < log.end(0)
-    assert log.before(0, log.end(0)) == log.of(0)
-    assert log.before(0, first - 3) == log.before(0, first)[: len(log.before(0, first - 3))]
-    since = DAY + timedelta(days=1)
-    assert log.before(0, log.end(0), since) == log.of(0, since) and len(log.of(0, since)) < len(log.of(0))
-    assert log.before(0, 0) == []
-    log.forget(0, first)
-    assert log.before(0, log.end(0)) == log.of(0)
-
-
-def test_what_is_in_neither_is_said(log: Log):
-    log.some_days(2)
-    end = log.end(0)
-    log.forget(0, end)
-    with pytest.raises(HistoryMissing, match=rf"partition 0: the offsets 0 to {end - 1} are no longer in Kafka.*backup"):
-        log.before(0, end)
-    log.some_days(1, seed=5)
-    log.archived()
-    with pytest.raises(HistoryMissing, match="offsets 0 to"):
-        log.before(0, log.end(0))
-    assert log.before(0, end, datetime.now(UTC)) == []  # what the retention dropped is older than this
-    with pytest.raises(HistoryMissing, match="made anew"):
-        log.before(0, log.end(0) + 10, datetime.now(UTC))
-
-
-def spoiled(file: Path) -> None:
-    data = bytearray(file.read_bytes())
-    data[len(data) // 2] ^= 1
-    file.write_bytes(data)
-
-
-def removed(file: Path) -> None:
-    file.unlink()
-
-
-@pytest.mark.parametrize("harm", [spoiled, removed])
-def test_a_missing_or_damaged_file_is_named(log: Log, harm: Callable[[Path], None]):
-    log.some_days(3)
-    log.archived(now=LATER)
-    victim = next(file for file in log.files if "-0-" in file.name and "day=2026-03-02" in str(file))
-    harm(victim)
-    end = log.end(0)
-    assert log.before(0, end) == log.of(0), "Kafka still has it"
-    log.forget(0, end)
-    with pytest.raises(HistoryMissing, match=f"{victim.name}.*backup"):
-        log.before(0, end)
-    after = DAY + timedelta(days=2)
-    assert log.before(0, end, after) == log.of(0, after), "harms nobody who does not need it"
-
-
-def test_merging_stops_at_a_damaged_file_and_leaves_everything(log: Log):
+def test_merging_stops_at_a_damaged_file_and_leaves_everything(log: Any):
     for seed in range(2):
         log.some_days(1, seed)
         log.archived(now=DAY)
     before = log.files
     places = [(file.parent, file.name.split("-")[1]) for file in before]
     victim = next(file for file, place in zip(before, places, strict=True) if places.count(place) > 1)
-    spoiled(victim)
+    log.spoil(victim)
     with pytest.raises(VaultProblem, match=f"{victim.name} is damaged"):
         log.archived(now=LATER)
     assert set(before) <= set(log.files)
 
 
-def test_several_archivers_share_the_partitions(log: Log):
-    import threading
-
+def test_several_archivers_share_the_partitions(log: Any):
     makers = [Archiver(log.kafka, log.archive, log.folder, every=0.5, now=lambda: DAY) for _ in range(2)]
     stop = threading.Event()
     threads = [threading.Thread(target=one.run, args=(stop,)) for one in makers]
@@ -300,12 +165,7 @@ def test_several_archivers_share_the_partitions(log: Log):
     assert unique.height == len(log.sent)
 
 
-def test_the_service_stops_cleanly_and_tells_its_lag(log: Log, unique: str):
-    import threading
-    import time
-
-    import httpx
-
+def test_the_service_stops_cleanly_and_tells_its_lag(log: Any, unique: str):
     (log.folder / "plant.yaml").write_text(
         f"organisation: A\nsites: [{{site: duisburg, timezone: UTC}}]\n"
         f"kafka: {{bootstrap_servers: ['{log.kafka.bootstrap_servers[0]}'], prefix: {unique}, partitions: 2}}\n"

@@ -17,6 +17,8 @@ from starlette.testclient import TestClient
 
 from scopeline.api import create
 from scopeline.api.health import METRICS, exposition
+from scopeline.cluster.archive import METRICS as ARCHIVE
+from scopeline.cluster.roles import METRICS as CLUSTER
 from scopeline.tokens import Tokens
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
@@ -200,7 +202,7 @@ def test_health_and_metrics(client, service, monkeypatch):
 
 def test_metrics_are_documented():
     documented = dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", DOCS.read_text(), re.M))
-    assert documented == {name: kind for name, (kind, _) in METRICS.items()}
+    assert documented == {name: kind for name, (kind, _) in (METRICS | CLUSTER | ARCHIVE).items()}
 
 
 def test_labels_cannot_break_the_format():

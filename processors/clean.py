@@ -11,12 +11,13 @@ import polars as pl
 from processors.counters import change_text, faster, neighboured, series
 from processors.exact import big
 from processors.meters import Meters
-from schemas.frames import EVENTS, shaped
+from schemas.frames import EVENTS, empty, shaped
 
 
 class Cleaned(NamedTuple):
     readings: pl.DataFrame  # READINGS
     events: pl.DataFrame  # EVENTS: spike, glitch
+    counters: pl.DataFrame | None = None  # neighboured series of the counters in readings, where nothing was taken out
 
 
 def clean(readings: pl.DataFrame, meters: Meters) -> Cleaned:
@@ -27,17 +28,17 @@ def clean(readings: pl.DataFrame, meters: Meters) -> Cleaned:
     frame = neighboured(series(readings, meters))
     falls, limits = frame.select((pl.col("change_n") < 0).any(), pl.col("max_rate_n").is_not_null().any()).row(0)
     if not falls and not limits:
-        return Cleaned(readings, shaped(frame.clear(), EVENTS))
+        return Cleaned(readings, empty(EVENTS), frame)
     change, net = pl.col("change_n"), pl.col("net").fill_null(False)
     across, across_us = change + change.shift(-1), pl.col("span_us") + pl.col("span_us").shift(-1)
     fast = faster(change, pl.col("span_us"))
     agree = ~faster(across, across_us) & (net | (across + pl.col("jitter_n") >= big(0)))
     spike = fast & fast.shift(-1) & agree & pl.col("side").is_null()
     glitch = (change < 0) & ~net & (across >= big(0)) & pl.col("side").is_null()
-    frame = frame.with_columns(_spike=spike.fill_null(False), _glitch=glitch.fill_null(False))
-    out = frame.filter(pl.col("_spike") | pl.col("_glitch"))
+    flagged = frame.with_columns(_spike=spike.fill_null(False), _glitch=glitch.fill_null(False))
+    out = flagged.filter(pl.col("_spike") | pl.col("_glitch"))
     if out.is_empty():
-        return Cleaned(readings, shaped(out, EVENTS))
+        return Cleaned(readings, empty(EVENTS), frame)
     word = pl.when("_spike").then(pl.lit("spike")).otherwise(pl.lit("glitch"))
     named = out.rechunk().with_columns(  # polars 2.1 panics in format() over several chunks
         at="observed_at", event=word, detail=pl.format("{}, and back: taken out", change_text())

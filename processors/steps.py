@@ -29,20 +29,28 @@ class Stepped(NamedTuple):
     events: pl.DataFrame  # EVENTS
 
 
-def steps(readings: pl.DataFrame, meters: Meters, peaks: pl.DataFrame | None = None) -> Stepped:
+def steps(
+    readings: pl.DataFrame, meters: Meters, peaks: pl.DataFrame | None = None, counters: pl.DataFrame | None = None
+) -> Stepped:
     """STEPS and named events of cleaned READINGS.
 
     peaks: meter, peak_n: a jittering counter's maximum since its last swap, rollover or reset before the first reading here.
+    counters: their neighboured series, where `clean` has made it already.
     """
     kinds = readings["kind"].unique().to_list()
-    found = [_STEPS[kind](readings, meters, peaks) for kind in ("counter", "rate", "amount") if kind in kinds]
+    found = []
+    if "counter" in kinds:
+        found.append(_counters(neighboured(series(readings, meters)) if counters is None else counters, peaks))
+    found += [step(readings, meters) for kind, step in (("rate", _rates), ("amount", _amounts)) if kind in kinds]
+    if len(found) == 1:
+        return found[0]
     if not found:
         return Stepped(empty(STEPS), empty(EVENTS))
     return Stepped(pl.concat([part.steps for part in found]), pl.concat([part.events for part in found]))
 
 
-def _counters(readings: pl.DataFrame, meters: Meters, peaks: pl.DataFrame | None) -> Stepped:
-    frame = peaked(flagged(neighboured(series(readings, meters))), peaks)
+def _counters(neighbours: pl.DataFrame, peaks: pl.DataFrame | None) -> Stepped:
+    frame = peaked(flagged(neighbours), peaks)
     span, amount = pl.col("span_us"), pl.col("amount_n")
     frame = frame.with_columns(
         too_fast=faster(amount, span).fill_null(False), gap=(span > pl.col("max_gap_us")).fill_null(False) & amount.is_not_null()
@@ -82,7 +90,7 @@ def _both_ends() -> dict[str, pl.Expr]:
     }
 
 
-def _rates(readings: pl.DataFrame, meters: Meters, peaks: pl.DataFrame | None) -> Stepped:
+def _rates(readings: pl.DataFrame, meters: Meters) -> Stepped:
     """Trapezoid between neighbours, or hold; `direction` first: import takes max(x, 0), export max(-x, 0), of both ends."""
     frame = ordered(readings.filter(pl.col("kind") == "rate"))
     frame = ruled(frame, meters.rules, ["between", "direction", "max_gap_us", "base"], IDENTITY)
@@ -131,7 +139,7 @@ def integral(ramps: pl.DataFrame) -> pl.Series:
     return guarded(ramps, size, total, lambda r0, r1, us: (r0 + r1) * us // (2 * HOUR_US), ["rate0_n", "rate1_n", "span_us"])
 
 
-def _amounts(readings: pl.DataFrame, meters: Meters, peaks: pl.DataFrame | None) -> Stepped:
+def _amounts(readings: pl.DataFrame, meters: Meters) -> Stepped:
     """Amounts at their instant, or evenly over their period; periods of a meter that overlap are named, and add."""
     frame = readings.filter(pl.col("kind") == "amount")
     lasting = (pl.col("period_start") < pl.col("period_end")).fill_null(False)
@@ -167,6 +175,3 @@ def _named(frame: pl.DataFrame, at: str, event: str, sentence: str, *words: pl.E
 
 def _joined(events: list[pl.DataFrame]) -> pl.DataFrame:
     return pl.concat(events) if events else empty(EVENTS)
-
-
-_STEPS = {"counter": _counters, "rate": _rates, "amount": _amounts}

@@ -68,19 +68,22 @@ class Metered(NamedTuple):
     clocks: pl.DataFrame
 
 
-def meter(
-    readings: pl.DataFrame,
+def meter(readings: pl.DataFrame, configuration: Configuration, payloads: Payloads) -> Metered:
+    """READINGS of some meters, every version that came -> AMOUNTS by base interval, EVENTS, levels, clocks."""
+    return measure(collapse.collapse(readings, payloads), configuration)
+
+
+def measure(
+    kept: pl.DataFrame,
     configuration: Configuration,
-    payloads: Payloads,
     window: tuple[datetime, datetime] | None = None,
     peaks: pl.DataFrame | None = None,
 ) -> Metered:
-    """READINGS of some meters (whole series, or a window with context) -> AMOUNTS by base interval, EVENTS, levels, clocks."""
-    kept = collapse.collapse(readings, payloads)
+    """The same of collapsed READINGS: whole series, or a window with context."""
     clocks = kept.group_by(pl.col("site").cast(pl.String)).agg(newest=pl.col("received_at").max())
     attributes = configuration.rules.attributes(kept)
-    cleaned, taken_out = clean.clean(kept, attributes)
-    found, named = steps.steps(cleaned, attributes, peaks)
+    cleaned, taken_out, counters = clean.clean(kept, attributes)
+    found, named = steps.steps(cleaned, attributes, peaks, counters)
     amounts = split.split(found, configuration.base_us, window)
     return Metered(amounts, pl.concat([taken_out, named]), kept.filter(pl.col("kind") == "level"), clocks)
 

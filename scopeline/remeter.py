@@ -24,17 +24,17 @@ _NEAR = timedelta(minutes=5)
 _REMOVED = {"meter": pl.String, "at": READINGS["observed_at"]}
 
 
-class Meter(Protocol):
-    """scopeline.pipeline.meter."""
+class Measure(Protocol):
+    """scopeline.pipeline.measure."""
 
-    def __call__(self, readings: Any, configuration: Any, payloads: Any, window: Any, peaks: Any) -> Any: ...
+    def __call__(self, kept: Any, configuration: Any, window: Any, peaks: Any) -> Any: ...
 
 
 class Remeter:
     """Remembers how far back each meter's neighbours lie, and the peaks of jittering counters; forgets nothing that matters."""
 
-    def __init__(self, log: Log, meter: Meter, needs: Needs | None = None) -> None:
-        self._log, self._meter, self._needs = log, meter, needs
+    def __init__(self, log: Log, measure: Measure, needs: Needs | None = None) -> None:
+        self._log, self._measure, self._needs = log, measure, needs
         self._reach: dict[str, timedelta] = {}
         self._peaks = Peaks(needs)
         self._jitter: dict[tuple[Any, ...], int] = {}
@@ -94,9 +94,10 @@ class Remeter:
                 for name in found.missing["meter"]:
                     self._reach[name] = 4 * self._reach.get(name, _NEAR)
                 continue
-            rows, peaks = self._seeded(spans, rows, kept, store, configuration)
+            kept, peaks = self._seeded(spans, rows, kept, store, configuration)
             hull = (found.windows["start"].min(), found.windows["end"].max())
-            metered = self._meter(rows, configuration, store.payloads, hull, peaks)
+            names = pl.Enum(spans["meter"].sort())  # cheaper to compare than texts
+            metered = self._measure(kept.cast({"meter": names}), configuration, hull, peaks)
             taken = shaped(metered.events, EVENTS)
             out = taken.filter(pl.col("event").is_in(["spike", "glitch"])).select("meter", "at").unique()
             if not out.join(removed, on=["meter", "at"], how="anti").is_empty():  # what was taken for kept is not: look further
@@ -129,12 +130,12 @@ class Remeter:
     def _seeded(
         self, spans: pl.DataFrame, rows: pl.DataFrame, kept: pl.DataFrame, store: Working, configuration: Any
     ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-        """The rows, those of jittering counters from a kept reading on, and the peaks (meter, peak_n) with which these start."""
+        """What is kept, of jittering counters from a kept reading on, and the peaks (meter, peak_n) with which these start."""
         counters = kept.filter(pl.col("kind") == "counter")
         jitter = self._jitters(counters, configuration)
         jittering = sorted(name for name, n in jitter.items() if n > 0)
         if not jittering:
-            return rows, None
+            return kept, None
         ranges = spans.filter(pl.col("meter").is_in(jittering)).select("meter", start="loaded_from", end="loaded_to")
         out = store.within("events", ranges).filter(pl.col("event").is_in(["spike", "glitch"])).select("meter", observed_at="at")
         left = counters.filter(pl.col("meter").is_in(jittering)).join(out, on=["meter", "observed_at"], how="anti")
@@ -147,11 +148,12 @@ class Remeter:
                     (name, self._peaks.at(store, name, begin, first, jitter[name], lambda r: self._rules(r, configuration)))
                 )
         if not seeds:
-            return rows, None
+            return kept, None
         seeded = begins.filter(pl.col("meter").is_in([name for name, _ in seeds]))
         late = rows.join(seeded, on="meter", how="left", maintain_order="left")
         rows = late.filter(pl.col("begin").is_null() | (pl.col("observed_at") >= pl.col("begin"))).drop("begin")
-        return rows, pl.DataFrame(seeds, schema={"meter": pl.String, "peak_n": pl.Int128}, orient="row")
+        known = pl.DataFrame(seeds, schema={"meter": pl.String, "peak_n": pl.Int128}, orient="row")
+        return collapse.collapse(rows, store.payloads), known
 
     def _jitters(self, counters: pl.DataFrame, configuration: Any) -> dict[str, int]:
         """Meter -> the greatest jitter of its devices among these readings."""

@@ -36,6 +36,7 @@ class Dependents:
         pairs = [(name, source) for name, sources in self.sources.items() for source in sources]
         self.pairs = pl.DataFrame(pairs, schema={"meter": pl.String, "source": pl.String}, orient="row")
         self.align_us = max(configuration.base_us, HOUR_US) if plan.contracts.height else configuration.base_us
+        self.summing = [source.source for source in plan.sources if "sum(" in source.measured_by.replace(" ", "")]
 
     def aligned(self, spans: pl.DataFrame) -> pl.DataFrame:
         """(meter, start, end) of interval starts, end excluded -> (source, start, end), aligned and merged."""
@@ -91,7 +92,7 @@ class Reprice:
             levels = store.readings(references, since, part.end).filter(pl.col("kind") == "level")
             levels = collapse.collapse(levels, store.payloads)
         computed = shaped(self._price(amounts, levels, first, _only(configuration, part.sources)), FIGURES)
-        mine, _ = windows.split(wanted, part)
+        mine = windows.inside(wanted, part)
         new = windows.within(computed, mine, "interval_start", by="source")
         if not compare and not configuration.plan.contracts.height:
             self._log.clear_within("figures", "source", mine, "interval_start")

@@ -165,7 +165,7 @@ def terms(store: Store, configuration: Configuration, meter: str, start: datetim
     """What one meter says about the interval: its amount, the steps that make it, and the readings of these steps."""
     readings = collapse.collapse(around(store, meter, start, end), store.payloads)
     rules = configuration.rules.attributes(readings)
-    kept, _ = clean.clean(readings, rules)
+    kept = clean.clean(readings, rules).readings
     found = steps.steps(kept, rules).steps
     touching = found.filter(
         ((pl.col("start") < end) & (pl.col("end") > start)) | ((pl.col("start") == pl.col("end")) & (pl.col("start") == start))

@@ -28,7 +28,7 @@ class Steps(Protocol):
 
     configure: Any
     read: Any
-    meter: Any
+    measure: Any
     figures: Any
 
 
@@ -49,7 +49,7 @@ class Upkeep:
     def __init__(self, log: Log, steps: Steps, needs: Needs | None = None) -> None:
         self.log, self.steps = log, steps
         self.store = Working(log)
-        self._remeter, self._reprice = Remeter(log, steps.meter, needs), Reprice(log, steps.figures, needs)
+        self._remeter, self._reprice = Remeter(log, steps.measure, needs), Reprice(log, steps.figures, needs)
         self._stored_for: Any = None  # the configuration whose sources are those of the file
         self.state: State
 
@@ -81,13 +81,13 @@ class Upkeep:
         known = self.store.readings_known(read.readings)
         came = arrivals.arrivals(read.readings, known)
         self.log.append("readings", read.readings)
-        named = known.join(
-            came.fresh.filter(pl.col("event").is_not_null()).select("meter", "event").unique(), on=["meter", "event"], how="semi"
-        )
         before = self.state.meters
         self._grow(came.fresh)
         self._clock(came)
-        touched = came.fresh if named.is_empty() else pl.concat([came.fresh, named])
+        touched = came.fresh
+        if touched["event"].null_count() < touched.height:  # what events said before at other instants
+            events = touched.filter(pl.col("event").is_not_null()).select("meter", "event").unique()
+            touched = pl.concat([touched, known.join(events, on=["meter", "event"], how="semi")])
         self.update(*touching(touched), before)
 
     def _grow(self, readings: pl.DataFrame) -> None:
@@ -160,13 +160,14 @@ class Upkeep:
         """Compute a part of what is pending; source -> figures that changed. Until then the old ones stand."""
         state = self.state
         part = next(windows.parts(state.pending, longest(state.pending, state.configuration.base_us)))
-        now, later = windows.split(state.pending, part)
-        changed = self._price(now, compare=True)
-        self._postpone(later)
+        changed = self._price(windows.inside(state.pending, part), compare=True)
+        self._postpone(windows.outside(state.pending, part))
         return changed
 
     def _levels(self, levels: pl.DataFrame) -> pl.DataFrame:
         """Spans of interval starts that may take a reference level that came or changed."""
+        if levels.is_empty():
+            return empty(windows.SPAN)
         used = [name for name, sources in self.state.dependents.sources.items() if sources]
         mine = levels.filter(pl.col("meter").is_in(used))
         if mine.is_empty():
@@ -179,8 +180,8 @@ class Upkeep:
     def _earlier(self, before: pl.DataFrame) -> pl.DataFrame:
         """Sums expect a meter from its first reading on: where that moved, their coverage did."""
         state = self.state
-        summing = [source.source for source in state.configuration.plan.sources if "sum(" in source.measured_by.replace(" ", "")]
-        pairs = state.dependents.pairs.filter(pl.col("source").is_in(summing))
+        summing = state.dependents.summing
+        pairs = state.dependents.pairs.filter(pl.col("source").is_in(summing)) if summing else empty(SOURCE_WINDOW)
         if pairs.is_empty():
             return empty(SOURCE_WINDOW)
         was = before.select("meter", was="first_observed_at")

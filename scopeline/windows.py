@@ -37,8 +37,9 @@ def merged(spans: pl.DataFrame, by: str | None = "meter", gap: timedelta = timed
     [('a', 1, 4), ('a', 9, 9)]
     """
     columns = [*([by] if by else []), "start", "end"]
-    if spans.height < 2 or (by and not spans[by].is_duplicated().any()):
-        return spans.select(columns).sort(columns)
+    if spans.height < 2 or (by and spans[by].is_unique().all()):
+        chosen = spans.select(columns)
+        return chosen if by and chosen[by].is_sorted() else chosen.sort(columns[0])
     keys = [by] if by else [pl.lit(0).alias("all")]
     names = [by] if by else ["all"]
     ordered = spans.select(*keys, "start", "end").sort(*names, "start")
@@ -79,20 +80,21 @@ def bounds(spans: pl.DataFrame, instants: pl.DataFrame, removed: pl.DataFrame, r
     names = pl.Enum(pl.concat([out["meter"], instants["meter"]]).unique().sort())
     raw = _Places(instants, names)
     kept = raw if removed.is_empty() else _Places(instants.join(removed, on=["meter", "at"], how="anti"), names)
-    first, end = raw.of(out["meter"])
-    first_kept, end_kept = kept.of(out["meter"])
+    meter = _base(out["meter"], names)
+    first, end = raw.of(meter)
+    first_kept, end_kept = (first, end) if kept is raw else kept.of(meter)
     # the last kept instant at least ASIDE places before the span, the first kept one as far after it
-    low = raw.count(out["meter"], out["start"], "left") - ASIDE
-    high = raw.count(out["meter"], out["end"], "right") - 1 + ASIDE
+    low = raw.count(meter, out["start"], "left") - ASIDE
+    high = raw.count(meter, out["end"], "right") - 1 + ASIDE
     low, high = raw.time(low, low >= first), raw.time(high, high < end)
-    lo, hi = kept.count(out["meter"], low, "right") - 1, kept.count(out["meter"], high, "left")
+    lo, hi = kept.count(meter, low, "right") - 1, kept.count(meter, high, "left")
     lo, hi = kept.time(lo, lo >= first_kept), kept.time(hi, hi < end_kept)
     start = pl.min_horizontal(lo.fill_null(raw.time(first, first < end)), pl.col("start") - pl.col("stretch"))
     stop = pl.max_horizontal(hi.fill_null(raw.time(end - 1, first < end)), pl.col("end") + pl.col("stretch"))
     out = out.with_columns(a=floor(start, base_us), b=floor(stop, base_us) + timedelta(microseconds=base_us))
     # beyond each edge: one kept instant, one more beside it, and what a period can reach
-    outside = {places: places.count(out["meter"], out["a"], "right") for places in (kept, raw)}
-    inside = {places: places.count(out["meter"], out["b"], "left") for places in (kept, raw)}
+    outside = {places: places.count(meter, out["a"], "right") for places in (kept, raw)}
+    inside = {places: places.count(meter, out["b"], "left") for places in (kept, raw)}
     near = lo.is_not_null() & (outside[kept] > first_kept) & (outside[raw] >= first + 3)
     far = hi.is_not_null() & (inside[kept] < end_kept) & (inside[raw] <= end - 3)
     reached = pl.col("loaded_from") <= pl.col("a") - pl.col("stretch"), pl.col("loaded_to") >= pl.col("b") + pl.col("stretch")
@@ -108,32 +110,31 @@ class _Places:
     """Instants (meter, at) in order of meter and time. A place is a number in that order, found by bisection."""
 
     def __init__(self, instants: pl.DataFrame, names: pl.Enum) -> None:
-        self._names = names
-        keys = self._keys(instants["meter"], instants["at"])
+        keys = _base(instants["meter"], names) + instants["at"].to_physical()
         order = keys.arg_sort()
         self._ordered, self._at = keys.gather(order), instants["at"].gather(order)
 
-    def _keys(self, meter: pl.Series, at: pl.Series) -> pl.Series:
-        """One number that orders by meter, then time; null where the time is."""
-        place, time = meter.cast(self._names).to_physical().cast(pl.Int128), at.to_physical().cast(pl.Int128)
-        return place * _SPREAD + time
-
     def count(self, meter: pl.Series, at: pl.Series, side: Literal["left", "right"]) -> pl.Series:
-        """The place of the first instant of the meter at or after (left), or after (right) a time; null where that is."""
-        keys = self._keys(meter, at)
+        """The place of a meter's (`_base`) first instant at or after (left), or after (right) a time; null where that is."""
+        keys = meter + at.to_physical()
         return self._ordered.search_sorted(keys, side).cast(pl.Int64).set(keys.is_null(), None)
 
     def of(self, meter: pl.Series) -> tuple[pl.Series, pl.Series]:
         """The places of each meter's instants: the first, and the one after the last."""
-        ever = pl.Series([_EVER], dtype=pl.Int64).new_from_index(0, meter.len())
-        return self.count(meter, -ever, "left"), self.count(meter, ever, "left")
+        begin, end = (self._ordered.search_sorted(edge, "left").cast(pl.Int64) for edge in (meter - _EVER, meter + _EVER))
+        return begin, end
 
     def time(self, place: pl.Series, valid: pl.Series) -> pl.Series:
         """The instant at a place, null where that is not valid."""
         return self._at.gather(place.set(~valid.fill_null(False), None))
 
 
-_EVER = 2**62
+def _base(meter: pl.Series, names: pl.Enum) -> pl.Series:
+    """The number to which a time is added, so that numbers order by meter, then time."""
+    return meter.cast(names).to_physical().cast(pl.Int128) * _SPREAD
+
+
+_EVER = pl.Series([2**62], dtype=pl.Int128)
 _SPREAD = pl.Series([2**64], dtype=pl.Int128)
 
 
@@ -193,16 +194,20 @@ def parts(windows: pl.DataFrame, longest: timedelta) -> Iterator[Part]:
                 begin = stop
 
 
-def split(wanted: pl.DataFrame, part: Part) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Windows (source, start, end): what of them lies in the part, and the rest."""
-    columns = ["source", "start", "end"]
+def inside(wanted: pl.DataFrame, part: Part) -> pl.DataFrame:
+    """What of windows (source, start, end) lies in the part."""
     begin, stop = pl.lit(part.start, dtype=TIME), pl.lit(part.end, dtype=TIME)
     mine = wanted.filter(pl.col("source").is_in(part.sources), pl.col("start") < part.end, pl.col("end") > part.start)
-    inside = mine.with_columns(start=pl.max_horizontal("start", begin), end=pl.min_horizontal("end", stop))
-    before = mine.filter(pl.col("start") < begin).with_columns(end=begin)
-    after = mine.filter(pl.col("end") > stop).with_columns(start=stop)
-    others = wanted.join(mine, on=columns, how="anti")
-    return inside.select(columns), pl.concat([frame.select(columns) for frame in (others, before, after)]).sort(columns)
+    return mine.select("source", start=pl.max_horizontal("start", begin), end=pl.min_horizontal("end", stop))
+
+
+def outside(wanted: pl.DataFrame, part: Part) -> pl.DataFrame:
+    """What of windows (source, start, end) does not lie in the part."""
+    begin, stop = pl.lit(part.start, dtype=TIME), pl.lit(part.end, dtype=TIME)
+    touched = pl.col("source").is_in(part.sources) & (pl.col("start") < part.end) & (pl.col("end") > part.start)
+    before = wanted.filter(touched, pl.col("start") < begin).with_columns(end=begin)
+    after = wanted.filter(touched, pl.col("end") > stop).with_columns(start=stop)
+    return pl.concat([wanted.filter(~touched), before, after]).select("source", "start", "end").sort("source", "start")
 
 
 SLICE = 200_000

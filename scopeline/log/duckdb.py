@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -118,11 +118,13 @@ class Log:
             if table in self.tails:
                 self.tails[table].add(frame)
 
-    def _with(self, *statements: str, rows_in: pl.DataFrame | None = None) -> None:
-        """Run statements; in them `rows_in` is a table: DuckDB takes the name for the local variable, which spares a view."""
+    def _with(self, sql: str, rows_in: pl.DataFrame | None = None) -> int:
+        """Run a statement, and say how many rows it changed.
+
+        In it `rows_in` is a table: DuckDB takes the name for the local variable, which spares a view.
+        """
         rows_in = None if rows_in is None else rows_in.to_arrow()
-        for sql in statements:
-            self.write.execute(sql)
+        return int(self.write.execute(sql).fetchall()[0][0])
 
     def remove(self, table: str, column: str, values: Iterable[Any]) -> None:
         """Delete the rows whose column is one of the values."""
@@ -163,25 +165,23 @@ class Log:
 
     def put(self, table: str, rows: pl.DataFrame) -> None:
         """Add rows of a table with a primary key, or replace those of the same key."""
-        if rows.height:
-            same = " AND ".join(f'{table}."{name}" = r."{name}"' for name in KEYS[table])
-            self._with(
-                f"DELETE FROM {table} USING rows_in r WHERE {same}",
-                f"INSERT INTO {table} SELECT * FROM rows_in",
-                rows_in=stored(rows, TABLES[table]),
-            )
+        self._merge(table, rows, {name: f'r."{name}"' for name in TABLES[table] if name not in KEYS[table]})
 
     def count(self, traffic: pl.DataFrame) -> None:
         """Add to the numbers of messages (TRAFFIC)."""
-        if traffic.height:
-            same = "t.feed = r.feed AND t.minute = r.minute AND t.outcome = r.outcome"
-            self._with(
-                f"""UPDATE traffic t SET messages = t.messages + r.messages,
-                last_message = greatest(t.last_message, r.last_message),
-                last_received_at = greatest(t.last_received_at, r.last_received_at) FROM rows_in r WHERE {same}""",
-                f"INSERT INTO traffic SELECT * FROM rows_in r WHERE NOT EXISTS (SELECT 1 FROM traffic t WHERE {same})",
-                rows_in=stored(traffic, TABLES["traffic"]),
-            )
+        newest = {name: f"greatest(t.{name}, r.{name})" for name in ("last_message", "last_received_at")}
+        self._merge("traffic", traffic, {"messages": "t.messages + r.messages", **newest})
+
+    def _merge(self, table: str, rows: pl.DataFrame, changes: Mapping[str, str]) -> None:
+        """Change the rows `t` of a table that have the key of a given row `r`, and add the rows of new keys."""
+        if rows.is_empty():
+            return
+        same = " AND ".join(f't."{name}" = r."{name}"' for name in KEYS[table])
+        assigned = ", ".join(f'"{name}" = {value}' for name, value in changes.items())
+        frame = stored(rows, TABLES[table])
+        if self._with(f"UPDATE {table} t SET {assigned} FROM rows_in r WHERE {same}", rows_in=frame) < rows.height:
+            absent = f"NOT EXISTS (SELECT 1 FROM {table} t WHERE {same})"
+            self._with(f"INSERT INTO {table} SELECT * FROM rows_in r WHERE {absent}", rows_in=frame)
 
     def clear(self, table: str) -> None:
         self._delete(table, f"DELETE FROM {table}")
@@ -195,8 +195,7 @@ class Log:
     def set(self, key: str, value: Any) -> None:
         """Note a small fact (JSON)."""
         text = json.dumps(value, sort_keys=True)
-        changed = self.write.execute("UPDATE meta SET value = ? WHERE key = ?", [text, key]).fetchall()
-        if changed == [(0,)]:
+        if self.write.execute("UPDATE meta SET value = ? WHERE key = ?", [text, key]).fetchall() == [(0,)]:
             self.write.execute("INSERT INTO meta VALUES (?, ?)", [key, text])
 
 

@@ -43,7 +43,7 @@ class Rig:
 
     def __init__(self, folder: Path, plant: Plant) -> None:
         self.log = Log(folder / "scopeline.duckdb")
-        self.steps = SimpleNamespace(**{n: getattr(pipeline, n) for n in ("configure", "read", "meter", "figures")})
+        self.steps = SimpleNamespace(**{n: getattr(pipeline, n) for n in ("configure", "read", "measure", "figures")})
         self.upkeep = Upkeep(self.log, self.steps)
         self.upkeep.load(pipeline.configure(plant, catalogue(), {}))
         self.inbox, self.origin = Inbox(), Origin()
@@ -116,7 +116,7 @@ def test_a_real_full_disk(rig: Rig) -> None:
     assert len(rig.logged()) == count, "each once"
 
 
-@pytest.mark.parametrize("step", ["read", "meter"])
+@pytest.mark.parametrize("step", ["read", "measure"])
 def test_a_message_that_breaks_a_step_is_quarantined_alone(rig: Rig, step: str) -> None:
     real = getattr(rig.steps, step)
 
@@ -127,7 +127,7 @@ def test_a_message_that_breaks_a_step_is_quarantined_alone(rig: Rig, step: str) 
         return real(frame, *more)
 
     setattr(rig.steps, step, fragile)
-    rig.upkeep._remeter._meter = rig.steps.meter
+    rig.upkeep._remeter._measure = rig.steps.measure
     for number in (1, 2, 7, 8, 9):
         rig.send(number)
     rig.worker.start()

@@ -221,6 +221,14 @@ def secret_files(plant: Plant, folder: Path) -> list[tuple[Keys, str]]:
             named += [(("brokers", name, "tls", key), getattr(broker.tls, key)) for key in ("ca_file", "cert_file", "key_file")]
     if plant.settings.influxdb:
         named.append((("influxdb", "token_file"), plant.settings.influxdb.token_file))
+    if kafka := plant.settings.kafka:
+        named.append((("kafka", "password_file"), kafka.password_file))
+        if kafka.tls:
+            named += [(("kafka", "tls", key), getattr(kafka.tls, key)) for key in ("ca_file", "cert_file", "key_file")]
+    if plant.settings.archive:
+        named.append((("archive", "credentials_file"), plant.settings.archive.credentials_file))
+    if plant.settings.grafana:
+        named.append((("grafana", "token_file"), plant.settings.grafana.token_file))
     return [(path, file) for path, file in named if file and not (folder / file).is_file()]
 
 

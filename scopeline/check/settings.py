@@ -227,8 +227,6 @@ def secret_files(plant: Plant, folder: Path) -> list[tuple[Keys, str]]:
             named += [(("kafka", "tls", key), getattr(kafka.tls, key)) for key in ("ca_file", "cert_file", "key_file")]
     if plant.settings.archive:
         named.append((("archive", "credentials_file"), plant.settings.archive.credentials_file))
-    if plant.settings.grafana:
-        named.append((("grafana", "token_file"), plant.settings.grafana.token_file))
     return [(path, file) for path, file in named if file and not (folder / file).is_file()]
 
 

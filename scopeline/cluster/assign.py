@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from kafka import TopicPartition
+from kafka.partitioner.default import murmur2
 
+from ingest.routing import keys
+from schemas.plant import Plant
 from scopeline.cluster.carry import read
 from scopeline.cluster.history import History
 from scopeline.cluster.part import Part
@@ -67,7 +70,12 @@ class Assigner:
 
     def _replica(self, file: Path, number: int) -> Replica:
         process = self._process
-        return Replica(file, process.configuration, self._history(number), process.breathe, process.stopping)
+        partitions = len(self._consumer.partitions_for_topic(process.names.raw) or ())
+
+        def sites(plant: Plant) -> list[str]:
+            return [site for site, key in keys(plant).items() if partition_of(key, partitions) == number]
+
+        return Replica(file, process.configuration, self._history(number), process.breathe, process.stopping, sites)
 
     def _history(self, number: int) -> Callable[[int, datetime], Iterator[pl.DataFrame]]:
         def before(first: int, since: datetime) -> Iterator[pl.DataFrame]:
@@ -97,3 +105,13 @@ class Assigner:
         """The reference topic is read again from where the part needs it; the others skip what they have."""
         place = TopicPartition(self._process.names.ref, 0)
         self._process.reference.seek(place, min(part.ref_position, self._process.reference.position(place)))
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """The partition to which Kafka's producers send a key.
+
+    >>> partition_of("duisburg", 12)
+    6
+    """
+    found: int = (murmur2(key.encode()) & 0x7FFFFFFF) % partitions
+    return found

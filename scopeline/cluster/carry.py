@@ -125,8 +125,8 @@ def parsed(values: Iterable[bytes]) -> Carried:
         if "known" in said:
             known.append(said["known"])
     newest: dict[str, dict[str, Any]] = {}
-    for row in readings:
-        newest[row["meter"]] = max(newest.get(row["meter"], row), row, key=lambda row: (row["observed_at"], row["received_at"]))
+    for row in sorted(readings, key=lambda row: (row["observed_at"], row["received_at"])):
+        newest[row["meter"]] = row
     names = {"last_observed_at": "observed_at", "last_value_n": "value_n", "last_received_at": "received_at"}
     known = [row | {name: newest[row["meter"]][of] for name, of in names.items()} for row in known if row["meter"] in newest]
     rows = pl.DataFrame(readings, schema=_TEXTS, orient="row") if readings else pl.DataFrame(schema=_TEXTS)

@@ -7,7 +7,7 @@ or restarted says the same as one that was not.
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +15,9 @@ from typing import Any, TypeVar
 import duckdb
 import polars as pl
 
+from ingest.routing import REF
 from schemas.frames import MESSAGES, READINGS, TIME, empty, shaped
+from schemas.plant import Plant
 from scopeline import pipeline
 from scopeline.cluster.carry import Carried
 from scopeline.cluster.changes import NotingLog
@@ -37,7 +39,24 @@ _PAUSES = (0.5, 1, 2, 5, 10)
 
 History = Callable[[int, datetime], Iterator[pl.DataFrame]]
 """Messages before an offset of the log, received at or after an instant."""
+Sites = Callable[[Plant], Iterable[str]]
+"""The sites of a plant whose readings are kept."""
 Answer = TypeVar("Answer")
+
+
+class _Steps:
+    """scopeline.pipeline, reading no more than what certain sites say."""
+
+    def __init__(self, sites: Sites) -> None:
+        self._sites = sites
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(pipeline, name)
+
+    def read(self, messages: pl.DataFrame, configuration: pipeline.Configuration) -> pipeline.Read:
+        found = pipeline.read(messages, configuration)
+        mine = pl.col("site").cast(pl.String).is_in([*self._sites(configuration.plant), REF])
+        return found._replace(readings=found.readings.filter(mine))
 
 
 class Stopping(Exception):
@@ -54,8 +73,11 @@ class Replica:
         history: History | None = None,
         breathe: Callable[[], None] = lambda: None,
         stop: threading.Event | None = None,
+        sites: Sites | None = None,
     ) -> None:
-        """history: what lies before the messages that were applied (None: nothing does). breathe: called amid long work."""
+        """history: what lies before the messages that were applied (None: nothing does). breathe: called amid long work.
+        sites: whose readings are kept (None: all); a message can speak of several sites, and is logged for each.
+        """
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.log = NotingLog(file)
         self.store = Store(self.log)
@@ -63,7 +85,8 @@ class Replica:
         self.problem: str | None = None
         self.offsets: dict[str, int] = self.store.fact("offsets", {})
         self.reach = Reach(self.store)
-        self.upkeep = Upkeep(self.log, pipeline, self._needs)
+        steps: Any = pipeline if sites is None else _Steps(sites)
+        self.upkeep = Upkeep(self.log, steps, self._needs)
         seen = units_seen(self.store.meters())
         self.upkeep.load(pipeline.configure(configuration.plant, configuration.catalogue, seen, configuration))
         self._remember(configuration)
@@ -113,7 +136,7 @@ class Replica:
     def _store(self, messages: pl.DataFrame, poison: bool) -> None:
         first = int(self.store_within.fact("position", 0)) + 1
         placed = shaped(messages.with_columns(message=pl.int_range(first, first + messages.height, dtype=pl.Int64)), MESSAGES)
-        read = unreadable(placed, "see the log") if poison else pipeline.read(placed, self.configuration)
+        read = unreadable(placed, "see the log") if poison else self.upkeep.steps.read(placed, self.configuration)
         self.upkeep.add(placed, read)
         self.log.set("position", placed["message"][-1])
 
@@ -158,7 +181,7 @@ class Replica:
         self.reach.extended(self.log, None if at <= BEGINNING else at)
 
     # configuration -------------------------------------------------------------------------------------------------------
-    def configure(self, plant: Any, version: str) -> int:
+    def configure(self, plant: Plant, version: str) -> int:
         """Put another plant in force; how many figures changed. What it changes of the past is read from the archive."""
         if self._differs(plant):
             self.extend(BEGINNING)
@@ -166,7 +189,7 @@ class Replica:
         change = self._complete(lambda: edited(self.upkeep, plant, version))
         return change.figures + sum(self._catch_up().values())
 
-    def _differs(self, plant: Any) -> bool:
+    def _differs(self, plant: Plant) -> bool:
         state = self.upkeep.state
         new = pipeline.configure(plant, state.configuration.catalogue, units_seen(state.meters), state.configuration)
         return feeds_read(plant) != self.store.fact("feeds", {}) or sources_fingerprints(new.plan) != self.store.fact(

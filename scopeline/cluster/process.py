@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
-from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka import TopicPartition
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
@@ -24,13 +23,15 @@ from scopeline.catalogue import catalogue
 from scopeline.cluster.assign import Assigner
 from scopeline.cluster.carry import Sender
 from scopeline.cluster.failpoint import failpoint
-from scopeline.cluster.kafka import consumer
+from scopeline.cluster.history import HistoryMissing
+from scopeline.cluster.membership import RECORDS, SESSION_S, Waiting, lost, member
 from scopeline.cluster.part import Gone, Part
 from scopeline.cluster.place import Place
 from scopeline.cluster.plant_topic import KafkaProblem, PlantTopic
 from scopeline.cluster.replica import Stopping
 from scopeline.cluster.tell import Teller
 from scopeline.cluster.topics import topics
+from scopeline.cluster.vault import VaultProblem
 from scopeline.cluster.watchdog import Watchdog
 from scopeline.plant import load, secret
 from scopeline.tokens import STATE
@@ -39,8 +40,6 @@ from sinks.influx import Influx, InfluxProblem, Stopped
 log = logging.getLogger(__name__)
 
 TOKEN = "SCOPELINE_INFLUXDB_TOKEN"
-SESSION_S, HEARTBEAT_S, POLL_S = 30, 3, 600
-RECORDS = 20_000
 _PLANT_EVERY, _LAG_EVERY, _AGAIN = 1.0, 10.0, 5.0
 _BREATH = 20.0
 """Seconds of long work after which the group is told that this member lives."""
@@ -79,7 +78,7 @@ class Process:
                     self._session()
                 except (Stopping, Stopped):
                     break
-                except (KafkaError, KafkaProblem, InfluxProblem, OSError) as error:
+                except (KafkaError, KafkaProblem, InfluxProblem, HistoryMissing, VaultProblem, OSError) as error:
                     self.problem = f"{type(error).__name__}: {error}" if isinstance(error, KafkaError) else str(error)
                     log.error("%s; trying again in %.0f s", self.problem, _AGAIN)
                     self.watchdog.beat()
@@ -100,7 +99,7 @@ class Process:
         self.kafka, self.names, self.archive = settings.kafka, topics(settings.kafka), settings.archive
         self.fence_s = SESSION_S + settings.influxdb.timeout.total_seconds() + 5
         token = secret(self.plant_dir, settings.influxdb.token_file, TOKEN)
-        influx = Influx(settings.influxdb, token, self._waiting())
+        influx = Influx(settings.influxdb, token, Waiting(self))
         self.teller = Teller(influx, settings.influxdb)
         influx.ping()
         follow = PlantTopic(self.kafka, self.plant_dir, self.state)
@@ -111,7 +110,8 @@ class Process:
             self.configuration = pipeline.configure(now.plant, catalogue(), {})
             self.version, self._follow = now.version, follow
             self.sender = Sender(self.kafka, self.plant_dir)
-            with self._consumers() as (self.consumer, self.reference):
+            with member(self) as (self.consumer, self.reference):
+                self.assigner = Assigner(self, self.consumer)
                 self.problem = None
                 while not self.stopping.is_set():
                     self._turn()
@@ -124,28 +124,6 @@ class Process:
             for part in self.parts.values():
                 part.close()
             self.parts.clear()
-
-    @contextmanager
-    def _consumers(self) -> Iterator[tuple[Any, Any]]:
-        common = consumer(self.kafka, self.plant_dir) | {"fetch_max_wait_ms": 100, "max_partition_fetch_bytes": 8 * 1024 * 1024}
-        data = KafkaConsumer(
-            **common,
-            group_id=self.names.group,
-            partition_assignment_strategy=[CooperativeStickyAssignor],
-            max_poll_records=RECORDS,
-            max_poll_interval_ms=POLL_S * 1000,
-            session_timeout_ms=SESSION_S * 1000,
-            heartbeat_interval_ms=HEARTBEAT_S * 1000,
-        )
-        reference = KafkaConsumer(**common)
-        try:
-            reference.assign([TopicPartition(self.names.ref, 0)])
-            self.assigner = Assigner(self, data)
-            data.subscribe([self.names.raw], listener=_Listener(self))
-            yield data, reference
-        finally:
-            for one in (data, reference):
-                one.close(timeout_ms=4000)
 
     # one turn ------------------------------------------------------------------------------------------------------------
     def _turn(self) -> None:
@@ -195,9 +173,9 @@ class Process:
         try:
             self.consumer.commit({place: OffsetAndMetadata(part.position, part.meta_text(), -1)}, timeout_ms=20_000)
         except KafkaError as error:
-            if error.retriable and not _lost(error):
+            if error.retriable and not lost(error):
                 raise
-            self._lose([part.number])
+            self.lose([part.number])
             raise Gone from error
         failpoint("process:after_commit")
         part.confirmed()
@@ -211,7 +189,7 @@ class Process:
         try:
             self.consumer.commit({place: OffsetAndMetadata(part.committed, part.meta_committed, -1)}, timeout_ms=20_000)
         except KafkaError as error:
-            self._lose([part.number])
+            self.lose([part.number])
             raise Gone from error
 
     def _take_reference(self) -> None:
@@ -262,10 +240,7 @@ class Process:
         if self._busy is not None and self._busy.gone:
             raise Gone
 
-    def _waiting(self) -> "_Waiting":
-        return _Waiting(self)
-
-    def _lose(self, numbers: Iterable[int]) -> None:
+    def lose(self, numbers: Iterable[int]) -> None:
         """These partitions are not ours any more."""
         for number in numbers:
             part = self.parts.pop(number, None)
@@ -297,46 +272,3 @@ class Process:
                 schema={"at": pl.Datetime("us", "UTC"), "partition": pl.String, "records": pl.Float64, "seconds": pl.Float64},
             )
         )
-
-
-class _Waiting(threading.Event):
-    """What the InfluxDB client waits on: meanwhile the worker stays a member of its group."""
-
-    def __init__(self, process: Process) -> None:
-        super().__init__()
-        self._process = process
-
-    def wait(self, timeout: float | None = None) -> bool:
-        end = time.monotonic() + (timeout or 0)
-        while (left := end - time.monotonic()) > 0:
-            if self._process.stopping.wait(min(1.0, left)):
-                return True
-            self._process.problem = self._process.teller.problem if self._process.teller else None
-            self._process.breathe()
-        self._process.problem = None
-        return self._process.stopping.is_set()
-
-
-class _Listener(ConsumerRebalanceListener):
-    """Partitions come and go while the worker polls."""
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-
-    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        self._process.assigner.wanted |= {place.partition for place in assigned}
-
-    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        self._process._lose([place.partition for place in revoked])
-
-    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
-        self._process._lose([place.partition for place in lost])
-
-
-def _lost(error: KafkaError) -> bool:
-    return type(error).__name__ in (
-        "CommitFailedError",
-        "IllegalGenerationError",
-        "UnknownMemberIdError",
-        "RebalanceInProgressError",
-    )

@@ -22,8 +22,15 @@ PLANT_CASES = [
     ("tags: [line]", "tags: [line]\nreporting: {base_interval: 2h}", "reporting.base_interval", "write 1m"),
     (
         "tags: [line]",
-        'tags: [line]\nprofile: cluster\nkafka: {bootstrap_servers: ["k:9092"]}\nbrokers: {a: {host: h}}',
+        'tags: [line]\nprofile: cluster\nkafka: {bootstrap_servers: ["k:9092"]}\nbrokers: {a: {host: h}}\narchive: {path: a}',
         "influxdb",
+        "embedded",
+    ),
+    (
+        "tags: [line]",
+        'tags: [line]\nprofile: cluster\nkafka: {bootstrap_servers: ["k:9092"]}\nbrokers: {a: {host: h}}\n'
+        'influxdb: {url: "http://h", org: o, bucket: b}',
+        "archive",
         "embedded",
     ),
     ("tags: [line]", "tags: [line]\nbrokers: {a: {host: mqtt://h}}", "brokers.a.host", "bare host name"),

@@ -1,0 +1,92 @@
+"""A worker as a member of its consumer group: its two consumers, partitions that come and go, and waiting without falling out."""
+
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import KafkaError
+
+from scopeline.cluster.kafka import consumer
+
+if TYPE_CHECKING:
+    from scopeline.cluster.process import Process
+
+SESSION_S, HEARTBEAT_S, POLL_S = 30, 3, 600
+RECORDS = 20_000
+"""Of one poll, at most."""
+_CLOSE_MS = 4000
+
+
+@contextmanager
+def member(process: "Process") -> Iterator[tuple[Any, Any]]:
+    """The consumer of the raw topic, in the group, and that of the reference topic, which every worker reads whole."""
+    common = consumer(process.kafka, process.plant_dir) | {"fetch_max_wait_ms": 100, "max_partition_fetch_bytes": 8 * 1024 * 1024}
+    data = KafkaConsumer(
+        **common,
+        group_id=process.names.group,
+        partition_assignment_strategy=[CooperativeStickyAssignor],
+        max_poll_records=RECORDS,
+        max_poll_interval_ms=POLL_S * 1000,
+        session_timeout_ms=SESSION_S * 1000,
+        heartbeat_interval_ms=HEARTBEAT_S * 1000,
+    )
+    reference = KafkaConsumer(**common)
+    try:
+        reference.assign([TopicPartition(process.names.ref, 0)])
+        data.subscribe([process.names.raw], listener=_Listener(process))
+        yield data, reference
+    finally:
+        for one in (data, reference):
+            one.close(timeout_ms=_CLOSE_MS)
+
+
+class _Listener(ConsumerRebalanceListener):
+    """Partitions come and go while the worker polls."""
+
+    def __init__(self, process: "Process") -> None:
+        self._process = process
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self._process.assigner.wanted |= {place.partition for place in assigned}
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self._process.lose(place.partition for place in revoked)
+
+    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
+        self._process.lose(place.partition for place in lost)
+
+
+class Waiting(threading.Event):
+    """What the InfluxDB client waits on: meanwhile the worker stays a member of its group, and says what it waits for."""
+
+    def __init__(self, process: "Process") -> None:
+        super().__init__()
+        self._process = process
+
+    def wait(self, timeout: float | None = None) -> bool:
+        process, end = self._process, time.monotonic() + (timeout or 0)
+        while (left := end - time.monotonic()) > 0:
+            if process.stopping.wait(min(1.0, left)):
+                return True
+            process.problem = process.teller.problem if process.teller else None
+            process.breathe()
+        process.problem = None
+        return process.stopping.is_set()
+
+
+_LOST = (
+    "CommitFailedError",
+    "IllegalGenerationError",
+    "UnknownMemberIdError",
+    "RebalanceInProgressError",
+    "FencedInstanceIdError",
+)
+
+
+def lost(error: KafkaError) -> bool:
+    """Whether a commit was refused because the partition has gone to another member."""
+    return type(error).__name__ in _LOST

@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+_SILENCE = 30
+"""Gaps between messages, after which no more are on their way."""
+
 
 class Origin(Protocol):
     """Who handed messages in and waits for their commit."""
@@ -77,16 +80,18 @@ class Inbox:
 
     def take(self, most: int, linger: float, patience: float, quiet: float = 0.01) -> list[Delivery]:
         """The next deliveries in receipt order: waits `patience` seconds for the first, then for its companions as long as
-        they keep coming: until none came for `quiet` seconds, at most `linger`."""
+        they keep coming, at most `linger`: until none came for `quiet` seconds, or, where they come faster, for as long as
+        _SILENCE of them took to come."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._woken, patience)
             self._woken = False
             if not self._queue:
                 return []
-        end, seen = time.monotonic() + linger, 0
-        while seen < len(self._queue) < most and (left := end - time.monotonic()) > 0:
+        begun, first, seen, pause = time.monotonic(), len(self._queue), 0, quiet
+        while seen < len(self._queue) < most and (left := begun + linger - time.monotonic()) > 0:
             seen = len(self._queue)
-            time.sleep(min(left, quiet))
+            time.sleep(min(left, pause))
+            pause = min(quiet, _SILENCE * (time.monotonic() - begun) / max(1, len(self._queue) - first))
         with self._changed:
             return [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
 

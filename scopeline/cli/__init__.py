@@ -55,6 +55,9 @@ class _Commands(TyperGroup):
         return made
 
 
+_EXTRA = {"kafka", "influxdb_client", "grafana_client", "grafana_foundation_sdk"}
+"""Modules that the extra `cluster` brings."""
+
 app = typer.Typer(
     cls=_Commands,
     no_args_is_help=True,
@@ -89,6 +92,13 @@ def main() -> None:
     """Entry point: exit 0 success, 1 a finding, 2 misuse."""
     try:
         app(prog_name="scopeline")
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        typer.echo(
+            f"{missing.name} is not installed. It comes with the cluster profile: pip install 'scopeline[cluster]'.", err=True
+        )
+        sys.exit(2)
     except OSError as error:  # a full disk, a folder that must not be written: no fault of the program
         place = f"{error.filename}: " if error.filename else ""
         typer.echo(f"{place}{error.strerror or error}. Look at the path, its permissions and the free space.", err=True)

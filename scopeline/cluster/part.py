@@ -9,7 +9,7 @@ import json
 import logging
 import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -82,6 +82,14 @@ class Part:
     @property
     def fence_due(self) -> bool:
         return self._fence is not None and self.caught_up and time.monotonic() >= self._fence
+
+    def aged(self, span: timedelta) -> bool:
+        """Whether the file holds more than twice what a worker without state would read: then it is made again, and small."""
+        if not self.caught_up or self.behind or self._fence is not None or self.replica.store.fact("carry") is None:
+            return False
+        first = self.replica.log.asked("SELECT min(received_at) AS at FROM messages")["at"].item()
+        newest = self.replica.upkeep.state.clocks["newest"].max()
+        return first is not None and isinstance(newest, datetime) and newest - first.replace(tzinfo=UTC) > 2 * span + _DAY
 
     # taking --------------------------------------------------------------------------------------------------------------
     def take(self, records: Sequence[Record]) -> None:

@@ -40,7 +40,7 @@ from sinks.influx import Influx, InfluxProblem, Stopped
 log = logging.getLogger(__name__)
 
 TOKEN = "SCOPELINE_INFLUXDB_TOKEN"
-_PLANT_EVERY, _LAG_EVERY, _AGAIN = 1.0, 10.0, 5.0
+_PLANT_EVERY, _LAG_EVERY, _RENEW_EVERY, _AGAIN = 1.0, 10.0, 3600.0, 5.0
 _BREATH = 20.0
 """Seconds of long work after which the group is told that this member lives."""
 
@@ -63,6 +63,7 @@ class Process:
         self.sender: Sender | None = None
         self._busy: Part | None = None
         self._polled = self._plant_at = self._lag_at = 0.0
+        self._renewed_at = time.monotonic()
 
     # life ----------------------------------------------------------------------------------------------------------------
     def stop(self) -> None:
@@ -80,7 +81,7 @@ class Process:
                     break
                 except (KafkaError, KafkaProblem, InfluxProblem, HistoryMissing, VaultProblem, OSError) as error:
                     self.problem = f"{type(error).__name__}: {error}" if isinstance(error, KafkaError) else str(error)
-                    log.error("%s; trying again in %.0f s", self.problem, _AGAIN)
+                    log.debug("%s; trying again in %.0f s", self.problem, _AGAIN, exc_info=True)
                     self.watchdog.beat()
                     self.stopping.wait(_AGAIN)
         finally:
@@ -141,6 +142,7 @@ class Process:
                 with self._at(part):
                     self._confirm(part)
         self._measure()
+        self._renew()
 
     def _poll(self, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
         found: dict[TopicPartition, list[Any]] = self.consumer.poll(timeout_ms=timeout_ms, max_records=RECORDS)
@@ -191,6 +193,18 @@ class Process:
         except KafkaError as error:
             self.lose([part.number])
             raise Gone from error
+
+    def _renew(self) -> None:
+        """Once an hour, one file that has grown old is made again from the horizon: state is a cache of the log."""
+        if time.monotonic() - self._renewed_at < _RENEW_EVERY:
+            return
+        self._renewed_at = time.monotonic()
+        old = next((part for part in self.parts.values() if part.aged(self.kafka.horizon)), None)
+        if old is not None:
+            log.info("partition %d: the state has grown old and is made again", old.number)
+            self.lose([old.number])
+            old.replica.log.path.unlink()
+            self.assigner.wanted.add(old.number)
 
     def _take_reference(self) -> None:
         found = self.reference.poll(timeout_ms=0, max_records=RECORDS)

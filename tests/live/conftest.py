@@ -68,6 +68,9 @@ servers = _load("scopeline_native_servers", ROOT / "deploy" / "native" / "server
 proxies = _load("scopeline_live_proxy", ROOT / "tests" / "live" / "proxy.py")
 archive_logs = _load("scopeline_live_archive_log", ROOT / "tests" / "live" / "archive_log.py")
 places = _load("scopeline_live_place", ROOT / "tests" / "live" / "place.py")
+_load("live_gauge", ROOT / "tests" / "live" / "gauge.py")
+_load("live_role", ROOT / "tests" / "live" / "role.py")
+clusters = _load("live_cluster_kit", ROOT / "tests" / "live" / "cluster_kit.py")
 
 
 class Mqtt(NamedTuple):
@@ -205,13 +208,12 @@ def cluster(tmp_path: Path, mosquitto: Mqtt, kafka: str, influxdb: Influx, uniqu
 
     See tests/live/cluster_kit.py: start roles, publish, and `check` that InfluxDB holds what the log says, to the byte.
     """
-    kit = _load("live_cluster_kit", ROOT / "tests" / "live" / "cluster_kit.py")
     made: list[Any] = []
 
     def make(mqtt: int | None = None, at: str | None = None, influx: Any = None, setup: bool = True, **options: Any) -> Any:
         prefix = f"{unique}-{len(made)}"
         folder = tmp_path / prefix
-        one = kit.Cluster(folder, mqtt or mosquitto.port, at or kafka, influx or influxdb, prefix, **options)
+        one = clusters.Cluster(folder, mqtt or mosquitto.port, at or kafka, influx or influxdb, prefix, **options)
         made.append(one)
         if setup:
             one.setup()

@@ -22,7 +22,7 @@ def test_a_worker_without_state_makes_it_again_and_tells_the_same(cluster):
     plant.send(gauge, 0, 300)
     plant.check([gauge])
     assert worker.stop() == 0
-    for file in plant.plant_dir.glob(".scopeline/process/*/partitions/*"):
+    for file in plant.state(worker):
         file.unlink()
     plant.send(gauge, 300, 300)
     worker.start()

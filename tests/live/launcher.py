@@ -1,0 +1,60 @@
+"""The scopeline command with limits of a test: `launcher.py '{"session": 6}' run ...`. Each key is a function of Limits.
+
+Sessions and watchdogs wait for half a minute and longer in production; a test that must see them act sets them short, in this
+one process and nowhere else.
+"""
+
+import functools
+import json
+import sys
+from typing import Any
+
+from scopeline.cli import main
+from scopeline.cluster import membership, process, watchdog
+
+
+class Limits:
+    """What a test may change of the processing worker."""
+
+    @staticmethod
+    def session(seconds: int) -> None:
+        """After how long without a sign of life the group gives the partitions to others."""
+        process.SESSION_S = membership.SESSION_S = seconds
+        membership.HEARTBEAT_S, process._BREATH = 1, seconds / 3
+
+    @staticmethod
+    def commit(seconds: float) -> None:
+        """How long a commit may take."""
+        process.COMMIT_S = seconds
+
+    @staticmethod
+    def watchdog(limits: dict[str, float]) -> None:
+        """hangs, stalls: seconds."""
+        process.Watchdog = functools.partial(watchdog.Watchdog, **limits)
+        process._LAG_EVERY = 1.0
+
+    @staticmethod
+    def measured(seconds: float) -> None:
+        """How often the lag is measured."""
+        process._LAG_EVERY = seconds
+
+    @staticmethod
+    def deaf(after: int) -> None:
+        """The library fetches nothing of any partition any more, without a word, once so many records have come."""
+
+        class Deaf(membership.KafkaConsumer):  # type: ignore[misc]  # the library has no types
+            came = 0
+
+            def poll(self, *given: Any, **named: Any) -> Any:
+                found = super().poll(*given, **named)
+                self.came += sum(map(len, found.values()))
+                if self.came >= after:
+                    self.pause(*self.assignment())
+                return found
+
+        membership.KafkaConsumer = Deaf
+
+
+for name, value in json.loads(sys.argv.pop(1)).items():
+    getattr(Limits, name)(value)
+main()

@@ -61,7 +61,7 @@ class _Listener(ConsumerRebalanceListener):
 
 
 class Waiting(threading.Event):
-    """What the InfluxDB client waits on: meanwhile the worker stays a member of its group, and says what it waits for."""
+    """What the InfluxDB client waits on: meanwhile the worker stays a member of its group."""
 
     def __init__(self, process: "Process") -> None:
         super().__init__()
@@ -72,9 +72,7 @@ class Waiting(threading.Event):
         while (left := end - time.monotonic()) > 0:
             if process.stopping.wait(min(1.0, left)):
                 return True
-            process.problem = process.teller.problem if process.teller else None
             process.breathe()
-        process.problem = None
         return process.stopping.is_set()
 
 

@@ -19,7 +19,7 @@ from schemas.frames import FIGURE_KEY, empty
 from scopeline.cluster.carry import Carrier, Sender
 from scopeline.cluster.changes import CHANGES
 from scopeline.cluster.failpoint import failpoint
-from scopeline.cluster.replica import Replica, horizon
+from scopeline.cluster.replica import BEGINNING, Replica, horizon
 from scopeline.cluster.tell import Teller, events_since, readings_since, traffic_since
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ class Part:
         self._ref_told = int(meta.get("ref", 0))
         self._looked = replica.store.position() if self.caught_up else None  # messages whose readings were told
         self._clocks: dict[str, datetime] = {}
+        self._new = True
         self._carried = 0  # messages of the file whose late readings and events were carried
         self._fence: float | None = time.monotonic() + fence
         self._since = empty(_TOLD)  # told since the assignment
@@ -132,6 +133,9 @@ class Part:
         }
         failpoint("process:before_write")
         teller.figures(self.replica, changed, passed)
+        if self._new and self.meta.get("plant") not in (None, self.replica.store.fact("plant")):
+            self._compare_all(teller)
+        self._new = False
         if self._looked is not None:
             self._tell_messages(teller, self._looked)
         teller.clocks({site: clocks[site] for site in passed})
@@ -139,6 +143,11 @@ class Part:
         self._clocks = clocks
         if self._fence is not None:
             self._since = pl.concat([self._since, changed]).group_by(FIGURE_KEY).agg(pl.col("lost").any())
+
+    def _compare_all(self, teller: Teller) -> None:
+        """Another plant folder came in force while nobody held the partition: all of history may be computed otherwise."""
+        self.replica.extend(BEGINNING)
+        self.correct(teller, self.everything())
 
     def _tell_messages(self, teller: Teller, since: int) -> None:
         """Readings, events and counts of the messages after a place."""
@@ -190,12 +199,17 @@ class Part:
     def correct(self, teller: Teller, told: pl.DataFrame) -> int:
         """Compare the store with the replica where these figures are, tell what differs; how many."""
         found = 0
-        for sources, start, end in _ranges(told):
-            other = teller.compare(self.replica, sources, start, end)
-            if other.height:
-                log.warning("%d figures in InfluxDB differed and are written again", other.height)
-                teller.figures(self.replica, other.select(_TOLD.keys()), {})
-                found += other.height
+        for sources, first, end in _ranges(told):
+            start = first
+            while start < end:
+                until = min(start + _DAY, end)
+                other = teller.compare(self.replica, sources, start, until)
+                if other.height:
+                    teller.figures(self.replica, other.select(_TOLD.keys()), {})
+                    found += other.height
+                start = until
+        if found:
+            log.warning("partition %d: %d figures in InfluxDB differed and are written again", self.number, found)
         return found
 
     def everything(self) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 from kafka import TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, RebalanceInProgressError
 from kafka.structs import OffsetAndMetadata
 
 from scopeline import pipeline
@@ -147,6 +147,8 @@ class Process:
     def _poll(self, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
         found: dict[TopicPartition, list[Any]] = self.consumer.poll(timeout_ms=timeout_ms, max_records=RECORDS)
         self._polled = time.monotonic()
+        held = {place.partition for place in self.consumer.assignment()}
+        self.assigner.wanted |= held - self.parts.keys()  # new ones, and those that were given up and are ours all the same
         opened = self.assigner.open()  # and sought: what was fetched of them before began elsewhere
         return {place: records for place, records in found.items() if place.partition not in opened}
 
@@ -174,6 +176,8 @@ class Process:
         place = TopicPartition(self.names.raw, part.number)
         try:
             self.consumer.commit({place: OffsetAndMetadata(part.position, part.meta_text(), -1)}, timeout_ms=20_000)
+        except RebalanceInProgressError:
+            return  # it stays noted: told again, and committed, when the group has settled
         except KafkaError as error:
             if error.retriable and not lost(error):
                 raise
@@ -190,6 +194,8 @@ class Process:
         place = TopicPartition(self.names.raw, part.number)
         try:
             self.consumer.commit({place: OffsetAndMetadata(part.committed, part.meta_committed, -1)}, timeout_ms=20_000)
+        except RebalanceInProgressError:
+            raise Gone from None  # the next turn knows more
         except KafkaError as error:
             self.lose([part.number])
             raise Gone from error

@@ -22,10 +22,10 @@ MOST_WAITING = 10_000
 
 @dataclass(frozen=True)
 class Finding:
-    """`error` and `warning` make `scopeline doctor` exit 1; a `note` only informs."""
+    """`error` and `warning` make `scopeline doctor` exit 1; a `note` only informs; `ok` says what is well (cluster)."""
 
-    severity: Literal["error", "warning", "note"]
-    about: str  # broker, store, feed, source, factor, plant, disk, quarantine
+    severity: Literal["error", "warning", "note", "ok"]
+    about: str  # broker, store, feed, source, factor, plant, disk, quarantine; kafka, process, archive, influxdb, grafana, ...
     what: str
     remedy: str
 
@@ -37,7 +37,7 @@ class Report:
 
     @property
     def well(self) -> bool:
-        return all(finding.severity == "note" for finding in self.findings)
+        return all(finding.severity in ("note", "ok") for finding in self.findings)
 
     def as_dict(self) -> dict[str, Any]:
         return {"well": self.well, "facts": self.facts, "findings": [asdict(finding) for finding in self.findings]}
@@ -59,6 +59,11 @@ def _plant(service: Service) -> Iterator[Finding]:
 
 
 def _reach(service: Service) -> Iterator[Finding]:
+    if service.plant.settings.profile == "cluster":  # the servers are looked at by scopeline.cluster.doctor
+        if not service.host.running:
+            what = "no console follows the log here; what is said of feeds, figures and factors is from when one last ran"
+            yield Finding("warning", "console", what, "Start one: `scopeline run --role console`.")
+        return
     if not service.host.running:
         yield Finding("warning", "broker", "No instance runs on this plant folder", "Start one: `scopeline run`.")
     for name, broker in sorted(service.plant.settings.brokers.items()):

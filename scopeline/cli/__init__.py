@@ -1,7 +1,11 @@
 """The `scopeline` command: one file a command, listed in COMMANDS."""
 
 import importlib
+import logging
+import os
 import sys
+import threading
+from contextlib import suppress
 from importlib import metadata
 from typing import Annotated
 
@@ -89,17 +93,30 @@ def _root(
 
 
 def main() -> None:
-    """Entry point: exit 0 success, 1 a finding, 2 misuse."""
+    """Entry point: exit 0 success, 1 a finding, 2 misuse.
+
+    Threads that still wait for a server that is down are left behind: they must not hold up the end.
+    """
+    code: int | str | None = 0
     try:
         app(prog_name="scopeline")
+    except SystemExit as ended:
+        code = ended.code
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] not in _EXTRA:
             raise
         typer.echo(
             f"{missing.name} is not installed. It comes with the cluster profile: pip install 'scopeline[cluster]'.", err=True
         )
-        sys.exit(2)
+        code = 2
     except OSError as error:  # a full disk, a folder that must not be written: no fault of the program
         place = f"{error.filename}: " if error.filename else ""
         typer.echo(f"{place}{error.strerror or error}. Look at the path, its permissions and the free space.", err=True)
-        sys.exit(1)
+        code = 1
+    if threading.active_count() > 1 and isinstance(code, int | None):
+        logging.shutdown()
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code or 0)
+    sys.exit(code)

@@ -1,15 +1,15 @@
 """`scopeline archive`: the raw log to Parquet for good."""
 
-import logging
 import signal
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from scopeline.cli.cluster import problems, settings_of
 from scopeline.cli.options import Plant, counted, fail
+from scopeline.logs import say, setup
 
 
 def command(
@@ -22,6 +22,14 @@ def command(
     metrics_port: Annotated[
         int | None, typer.Option("--metrics-port", metavar="PORT", min=0, max=65535, help="With --follow: /metrics on localhost.")
     ] = None,
+    log_format: Annotated[
+        Literal["text", "json"],
+        typer.Option(help="Log lines for people, or JSON objects for machines.", envvar="SCOPELINE_LOG_FORMAT"),
+    ] = "text",
+    log_level: Annotated[
+        Literal["debug", "info", "warning"],
+        typer.Option(help="debug: every step, also of the libraries.", envvar="SCOPELINE_LOG_LEVEL"),
+    ] = "info",
     plant: Plant = Path("."),
 ) -> None:
     """Copy the raw log of the cluster profile into Parquet files by site and day: `archive:` in plant.yaml, a folder or s3://.
@@ -47,17 +55,16 @@ def command(
     stop = threading.Event()
     for asked in (signal.SIGTERM, signal.SIGINT):
         signal.signal(asked, lambda *_: stop.set())
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("kafka").setLevel(logging.WARNING)
+    setup(log_format, log_level)
     with problems():
         archiver = Archiver(settings.kafka, settings.archive, folder, every, member)
         try:
             if follow:
-                typer.echo(f"Archiving to {archiver.place.where}; Ctrl-C stops.")
+                say(f"Archiving to {archiver.place.where}; Ctrl-C stops.")
                 server = HealthServer(archiver, "127.0.0.1", metrics_port, METRICS) if metrics_port is not None else None
                 if server:
                     server.start()
-                    typer.echo(f"Metrics at http://127.0.0.1:{server.port}/metrics")
+                    say(f"Metrics at http://127.0.0.1:{server.port}/metrics")
                 archiver.run(stop)
                 if server:
                     server.stop()
@@ -65,6 +72,4 @@ def command(
                 archiver.once(stop)
         finally:
             archiver.close()
-    typer.echo(
-        f"{counted(archiver.messages, 'message')} archived in {counted(archiver.files, 'file')} in {archiver.place.where}."
-    )
+    say(f"{counted(archiver.messages, 'message')} archived in {counted(archiver.files, 'file')} in {archiver.place.where}.")

@@ -1,5 +1,6 @@
 """What several commands share: options, tables, errors and their exit codes."""
 
+import logging
 import os
 import re
 import shutil
@@ -13,11 +14,17 @@ import orjson
 import typer
 
 from schemas.numeric import number_text
+from scopeline.logs import hidden, machines
 from scopeline.query import QueryError, common_zone
 from scopeline.remote import Door, Failed, connect
 from scopeline.trace_text import inert
 
-_COLOURS = {"error": typer.colors.RED, "warning": typer.colors.YELLOW, "note": typer.colors.BRIGHT_BLACK}
+_COLOURS = {
+    "ok": typer.colors.GREEN,
+    "error": typer.colors.RED,
+    "warning": typer.colors.YELLOW,
+    "note": typer.colors.BRIGHT_BLACK,
+}
 _NARROW = 26
 """Characters; a column of a table wraps only if a cell is longer: a time with its zone is not."""
 Plant = Annotated[Path, typer.Option("--plant", metavar="DIR", help="The plant folder.", file_okay=False)]
@@ -44,8 +51,11 @@ Dialect = Annotated[str, typer.Option("--csv-dialect", metavar="D", help="plain,
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """Say it on standard error and leave: 1 a finding, 2 misuse."""
-    typer.echo(message, err=True)
+    """Say it on standard error (to the log, where machines read it) and leave: 1 a finding, 2 misuse."""
+    if machines():
+        logging.getLogger("scopeline").critical("%s", message)
+    else:
+        typer.echo(hidden(message), err=True)
     raise typer.Exit(code)
 
 
@@ -133,7 +143,7 @@ def coloured() -> bool:
 
 
 def marked(severity: str, colour: bool) -> str:
-    """error, warning or note, in its colour."""
+    """ok, error, warning or note, in its colour."""
     return typer.style(severity, fg=_COLOURS[severity]) if colour else severity
 
 

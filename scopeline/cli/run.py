@@ -3,7 +3,6 @@
 import secrets
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from scopeline.cli.options import Plant, existing, fail
-from scopeline.logs import setup
+from scopeline.logs import hide, say, setup
 
 if TYPE_CHECKING:
     from scopeline.cluster.follower import Follower
@@ -55,6 +54,10 @@ def command(
         Literal["text", "json"],
         typer.Option(help="Log lines for people, or JSON objects for machines.", envvar="SCOPELINE_LOG_FORMAT"),
     ] = "text",
+    log_level: Annotated[
+        Literal["debug", "info", "warning"],
+        typer.Option(help="debug: every step, also of the libraries.", envvar="SCOPELINE_LOG_LEVEL"),
+    ] = "info",
 ) -> None:
     """Receive messages, compute figures, serve console and API, until Ctrl-C.
 
@@ -77,7 +80,7 @@ def command(
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: everything is stopped in order
     existing(plant)
-    setup(log_format)
+    setup(log_format, log_level)
     with suppress(KeyboardInterrupt):
         if _cluster(plant, profile, role, member):
             from scopeline.cli.run_cluster import run
@@ -85,7 +88,7 @@ def command(
             run(plant, role, member, port, host, console)
         else:
             _run(plant, port, mqtt_port, console)
-    typer.echo("Stopped.")
+    say("Stopped.")
 
 
 def _run(plant: Path, port: int | None, mqtt_port: int | None, console: bool) -> None:
@@ -133,13 +136,22 @@ def serve(runtime: "Runtime | Follower", port: int | None, console: bool, begun:
     listening = _listen(host, port)
     port = int(listening.getsockname()[1])
     service, token = Service(runtime), secrets.token_urlsafe(32)
+    hide(token)
     app = create(service, Tokens(runtime.plant_dir), token, hosts=[host])
     if console:
         from scopeline.console.app import mount
 
         mount(app, service, secrets.token_urlsafe(32))
     server = uvicorn.Server(
-        uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=SHUTDOWN, server_header=False, lifespan="on")
+        uvicorn.Config(
+            app,
+            log_config=None,  # to our log, in its format
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=SHUTDOWN,
+            server_header=False,
+            lifespan="on",
+        )
     )
     stop_on_signals(lambda: setattr(server, "should_exit", True))  # also before the server listens to signals itself
     shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
@@ -151,8 +163,7 @@ def serve(runtime: "Runtime | Follower", port: int | None, console: bool, begun:
         if server.started:
             announce(runtime.plant_dir, address, token)
             for line in _where(runtime, address, console, time.monotonic() - begun):
-                typer.echo(line)
-            sys.stdout.flush()
+                say(line)
 
     threading.Thread(target=told, name="announce", daemon=True).start()
     with suppress(KeyboardInterrupt):

@@ -4,8 +4,6 @@ import threading
 import time
 from pathlib import Path
 
-import typer
-
 from schemas.plant import Plant
 from scopeline.cli.options import fail
 from scopeline.cli.run import serve, stop_on_signals
@@ -13,10 +11,12 @@ from scopeline.cluster.follower import Follower, NotPublished
 from scopeline.cluster.health import HealthServer
 from scopeline.cluster.ingest import IngestSettings
 from scopeline.cluster.kafka import KafkaSettings
+from scopeline.cluster.news import told
 from scopeline.cluster.plant_topic import KafkaProblem
 from scopeline.cluster.replica import Stopping
 from scopeline.cluster.roles import Roles
 from scopeline.log import StateError
+from scopeline.logs import say
 from scopeline.plant import load
 
 
@@ -44,10 +44,12 @@ def run(plant_dir: Path, role: str, member: int | None, port: int | None, host: 
 
 
 def _console(plant_dir: Path, plant: Plant, roles: Roles, port: int | None, console: bool, begun: float) -> None:
-    follower = Follower(plant_dir, plant, roles=roles)
+    follower, started = Follower(plant_dir, plant, roles=roles), threading.Event()
     try:
-        follower.start()
-        serve(follower, port, console, begun)
+        with told(lambda: follower.problems if started.is_set() else roles.problems):
+            follower.start()
+            started.set()
+            serve(follower, port, console, begun)
     except Stopping:
         pass
     finally:
@@ -65,17 +67,10 @@ def _wait(plant_dir: Path, role: str, roles: Roles, port: int | None, host: str 
         except OSError as error:
             fail(f"Port {port} cannot be used ({error.strerror}). Choose another with --port.", 1)
         server.start()
-    typer.echo(f"Scopeline runs: {role} of {plant_dir.resolve()}. Ctrl-C stops it.")
+    say(f"Scopeline runs: {role} of {plant_dir.resolve()}. Ctrl-C stops it.")
     if server:
-        typer.echo(f"  health   http://{host or '127.0.0.1'}:{server.port}/readyz, /healthz, /metrics")
-    said: list[str] = []
-    while not stop.wait(0.5):
-        now = [str(problem) for problem in roles.problems]
-        for line in now:
-            if line not in said:
-                typer.echo(line, err=True)
-        if said and not now:
-            typer.echo("All is well.")
-        said = now
+        say(f"  health   http://{host or '127.0.0.1'}:{server.port}/readyz, /healthz, /metrics")
+    with told(lambda: roles.problems):
+        stop.wait()
     if server:
         server.stop()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 from kafka import TopicPartition
+from kafka.errors import KafkaTimeoutError
 from kafka.partitioner.default import murmur2
 
 from ingest.routing import keys
@@ -104,7 +105,10 @@ class Assigner:
     def _rewind(self, part: Part) -> None:
         """The reference topic is read again from where the part needs it; the others skip what they have."""
         place = TopicPartition(self._process.names.ref, 0)
-        self._process.reference.seek(place, min(part.ref_position, self._process.reference.position(place)))
+        at = self._process.reference.position(place)
+        if at is None:
+            raise KafkaTimeoutError(f"no answer about {place.topic}")
+        self._process.reference.seek(place, min(part.ref_position, at))
 
 
 def partition_of(key: str, partitions: int) -> int:

@@ -191,7 +191,7 @@ class Follower:
                 return
             except (KafkaError, KafkaProblem, OSError) as error:
                 self._problem = f"{type(error).__name__}: {error}"
-                log.error("%s; trying again", self._problem)
+                log.debug("%s; trying again", self._problem, exc_info=True)
                 self._stop.wait(_AGAIN)
             except Exception:
                 self._problem = "the console cannot go on with what the log says; see its log"
@@ -211,7 +211,8 @@ class Follower:
                 except BaseException:
                     self._consumer.seek(place, self._replica.offsets.get(by_place[place], 0))
                     raise
-            self._problem = None
+            if records:
+                self._problem = None
             if time.monotonic() - self._plant_at > _PLANT_EVERY:
                 self._plant_at = time.monotonic()
                 new = self._follow.poll()
@@ -220,6 +221,7 @@ class Follower:
         if time.monotonic() - self._end_at > _END_EVERY:
             self._end_at = time.monotonic()
             ends = self._consumer.end_offsets(list(self._places.values()))
+            self._problem = None
             self._behind = sum(max(0, ends[place] - self._replica.offsets.get(name, 0)) for name, place in self._places.items())
 
     def _adopt(self, now: InForce) -> None:

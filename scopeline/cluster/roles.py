@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 Values = dict[str, list[tuple[dict[str, str], float]]]
 _EVERY = 1.0
+STARTING = "starting"
 
 METRICS = INGEST_METRICS | {
     "scopeline_process_lag_records": ("gauge", "Records of a partition that this worker has not applied yet."),
@@ -48,7 +49,7 @@ class IngestRole:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
         self._ingest: Ingest | None = None
-        self._problem: str | None = "starting"
+        self._problem: str | None = STARTING
 
     def start(self) -> None:
         self._thread.start()
@@ -60,7 +61,9 @@ class IngestRole:
     @property
     def problems(self) -> list[Problem]:
         found = list(self._ingest.problems) if self._ingest else []
-        if self._problem:
+        if self._problem == STARTING:
+            found.append(Problem("note", "plant.yaml", None, "ingest", STARTING, "Wait"))
+        elif self._problem:
             remedy = "Publish the plant folder with `scopeline apply`; see that Kafka runs"
             found.append(Problem("error", "plant.yaml", None, "", self._problem, remedy))
         return found
@@ -75,7 +78,7 @@ class IngestRole:
                 self._follow()
             except (KafkaProblem, NotPublished) as error:
                 self._problem = str(error)
-                log.error("%s; trying again", error)
+                log.debug("%s; trying again", error, exc_info=True)
                 self._stop.wait(5)
             finally:
                 if self._ingest:
@@ -132,7 +135,10 @@ class ProcessRole:
     @property
     def problems(self) -> list[Problem]:
         process = self.process
-        said = [process.problem, *(part.replica.problem for part in list(process.parts.values()))]
+        if process.problem == STARTING:
+            return [Problem("note", "plant.yaml", None, "process", STARTING, "Wait")]
+        store = process.teller.problem if process.teller else None
+        said = dict.fromkeys([process.problem, store, *(part.replica.problem for part in list(process.parts.values()))])
         remedy = "See that Kafka and InfluxDB run; `scopeline doctor` says more. Nothing is lost meanwhile"
         return [Problem("error", "plant.yaml", None, "", text, remedy) for text in said if text]
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from schemas.connections import Archive
+from scopeline.logs import hide
 
 _CHUNK = 1 << 20
 
@@ -226,6 +227,8 @@ def _credentials(archive: Archive, plant_dir: Path) -> tuple[str, ...]:
             f"archive.credentials_file: {archive.credentials_file} cannot be read ({getattr(error, 'strerror', 'no text')}). "
             "Write the access key into its first line and the secret key into its second."
         ) from None
+    for line in lines:
+        hide(line)
     if len(lines) != 2:
         raise VaultProblem(
             f"archive.credentials_file: {archive.credentials_file} holds {len(lines)} words. "

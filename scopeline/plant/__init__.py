@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from schemas.plant import Plant
 from schemas.problem import Problem
+from scopeline.logs import hide
 from scopeline.plant.explain import Place
 from scopeline.plant.reading import Reading, files, unread
 
@@ -71,8 +72,12 @@ def fingerprint(folder: Path) -> str:
 def secret(folder: Path, file: str | None, variable: str) -> SecretStr | None:
     """A secret: from the environment variable, else the first line of a file (relative to the plant folder); None: neither.
 
-    Raises OSError when the file is named but cannot be read.
+    Raises OSError when the file is named but cannot be read. What was read is hidden in all logs from now on.
     """
-    if os.environ.get(variable):
-        return SecretStr(os.environ[variable])
-    return SecretStr(((folder / file).read_text(encoding="utf-8").splitlines() or [""])[0]) if file else None
+    found = os.environ.get(variable)
+    if not found and file:
+        found = ((folder / file).read_text(encoding="utf-8").splitlines() or [""])[0]
+    if not found and not file:
+        return None
+    hide(found or "")
+    return SecretStr(found or "")

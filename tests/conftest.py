@@ -3,6 +3,9 @@
 import os
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import polars as pl
@@ -69,3 +72,13 @@ def spoken() -> Callable[..., pl.DataFrame]:
         return shaped(pl.DataFrame(found, infer_schema_length=None), READINGS) if found else empty(READINGS)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def world() -> ModuleType:
+    """The worker of the cluster profile without servers: tests/cluster_world.py."""
+    spec = spec_from_file_location("cluster_world", Path(__file__).with_name("cluster_world.py"))
+    assert spec and spec.loader
+    found = module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found

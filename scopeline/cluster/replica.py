@@ -63,6 +63,10 @@ class Stopping(Exception):
     """The process stops while something waits."""
 
 
+class Broken(Exception):
+    """What messages say cannot be computed; the cause says why."""
+
+
 class Replica:
     """One data file. Not thread-safe: one thread applies; readers take cursors (`store`)."""
 
@@ -110,35 +114,58 @@ class Replica:
         """
         ahead = {**self.offsets, **offsets}
         self.log.noting = noting
-        for part in messages.iter_slices(_MOST):
-            self._add(part)
+        name = ",".join(sorted(offsets))
+
+        def advance(more: int) -> None:
+            done = self.store_within.fact("done", {})
+            count = done.get(name, 0) + more
+            if count >= messages.height:
+                self.log.set("offsets", ahead)
+            if left := count - messages.height if count >= messages.height else count:
+                self.log.set("done", {**done, name: left})
+            elif name in done:
+                self.log.set("done", {one: n for one, n in done.items() if one != name})
+
+        left = messages[self.store.fact("done", {}).get(name, 0) :]  # a batch that was cut off is in the file up to there
+        for part in left.iter_slices(_MOST):
+            self._add(part, advance)
             self._breathe()
-        self._within(lambda: self.log.set("offsets", ahead))
+        if left.is_empty():
+            self._within(lambda: advance(0))
         self.offsets = ahead
         self._catch_up()
 
-    def _add(self, messages: pl.DataFrame) -> None:
-        """A message that breaks the computation is found by halving and goes into quarantine alone."""
-        try:
-            self._complete(lambda: self._store(messages, False))
-        except (duckdb.Error, Older, Stopping):
-            raise
-        except Exception:
-            if messages.height == 1:
-                log.exception("a message of %s cannot be computed and goes into quarantine", messages["topic"][0])
-                self._complete(lambda: self._store(messages, True))
-                return
-            log.exception("%d messages cannot be computed; trying their halves", messages.height)
-            half = messages.height // 2
-            self._add(messages[:half])
-            self._add(messages[half:])
+    def _add(self, messages: pl.DataFrame, also: Callable[[int], None] = lambda _: None) -> None:
+        """A message that breaks the computation is found by halving and goes into quarantine alone.
 
-    def _store(self, messages: pl.DataFrame, poison: bool) -> None:
+        also: told in the transaction how many messages it commits.
+        """
+        try:
+            self._complete(lambda: self._store(messages, False, also))
+        except Broken as broken:
+            if messages.height == 1:
+                log.error(
+                    "a message of %s cannot be computed and goes into quarantine", messages["topic"][0], exc_info=broken.__cause__
+                )
+                self._complete(lambda: self._store(messages, True, also))
+                return
+            log.error("%d messages cannot be computed; trying their halves", messages.height, exc_info=broken.__cause__)
+            half = messages.height // 2
+            self._add(messages[:half], also)
+            self._add(messages[half:], also)
+
+    def _store(self, messages: pl.DataFrame, poison: bool, also: Callable[[int], None]) -> None:
         first = int(self.store_within.fact("position", 0)) + 1
         placed = shaped(messages.with_columns(message=pl.int_range(first, first + messages.height, dtype=pl.Int64)), MESSAGES)
-        read = unreadable(placed, "see the log") if poison else self.upkeep.steps.read(placed, self.configuration)
-        self.upkeep.add(placed, read)
+        try:
+            read = unreadable(placed, "see the log") if poison else self.upkeep.steps.read(placed, self.configuration)
+            self.upkeep.add(placed, read)
+        except (duckdb.Error, Older):
+            raise
+        except Exception as error:
+            raise Broken from error
         self.log.set("position", placed["message"][-1])
+        also(messages.height)
 
     @property
     def store_within(self) -> Store:
@@ -282,6 +309,7 @@ class Replica:
         if carried:
             seen, was = units_seen(carried.meters), self.configuration
             self.upkeep.load(pipeline.configure(was.plant, was.catalogue, seen, was))
+        self._within(lambda: self.log.set("sources", sources_fingerprints(self.configuration.plan)))  # all of nothing is there
 
 
 def decoded_offsets(text: str | None) -> dict[str, Any]:

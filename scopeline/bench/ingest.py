@@ -23,6 +23,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from ingest import connecting
 from ingest.mqtt import Subscriber
 from schemas.connections import Broker
+from scopeline.bench.cluster_telegraf import drain
 from scopeline.bench.measure import Failed, run
 from scopeline.cluster.ingest import Ingest
 from scopeline.cluster.topics import specs
@@ -53,14 +54,18 @@ class Rate(NamedTuple):
     messages: int
     cpu_s: float
     wall_s: float
+    peak_mb: float = 0.0
 
     @property
     def per_cpu_s(self) -> float:
         return self.messages / self.cpu_s
 
 
-def measure(host: str, port: int, kafka: str, messages: int) -> dict[str, Rate]:
-    """`ingest` and `paho alone`, each in a process of its own. Raises Failed where a server does not answer."""
+def measure(host: str, port: int, kafka: str, messages: int, telegraf: str | None = None) -> dict[str, Rate]:
+    """`ingest`, `paho alone` and, where that program is given, `telegraf`, each in a process of its own.
+
+    Raises Failed where a server does not answer.
+    """
     name = f"bench-{uuid.uuid4().hex[:8]}"
     with tempfile.TemporaryDirectory(prefix="scopeline-bench-") as folder:
         plant_dir = Path(folder)
@@ -73,19 +78,29 @@ def measure(host: str, port: int, kafka: str, messages: int) -> dict[str, Rate]:
         admin.create_topics(
             [NewTopic(s.name, s.partitions, s.replication, topic_configs=s.settings) for s in specs(plant.settings.kafka)]
         )
+        sessions = [name, f"{name}-bare", *([f"{name}-telegraf"] if telegraf else [])]
         try:
-            for who in (name, f"{name}-bare"):
+            for who in sessions:
                 _subscribe(Broker(host=host, port=port), who, filters_of(plant, "hall"))
             _publish(host, port, name, messages)
             found = {}
             for what in ("ingest", "paho alone"):
-                _, printed = run(["-m", "scopeline.bench.ingest", "--drain", what, folder, str(messages)])
-                found[what] = Rate(messages, *json.loads(printed.splitlines()[-1]))
+                cost, printed = run(["-m", "scopeline.bench.ingest", "--drain", what, folder, str(messages)])
+                cpu_s, wall_s = json.loads(printed.splitlines()[-1])
+                found[what] = Rate(messages, cpu_s, wall_s, cost.peak_mb)
+            if telegraf:
+                topic = f"{name}.telegraf"
+                admin.create_topics([NewTopic(topic, 1, 1)])
+                try:
+                    took = drain(telegraf, (host, port), kafka, name, f"{name}-telegraf", topic, messages)
+                finally:
+                    admin.delete_topics([topic])
+                found["telegraf"] = Rate(*took)
             return found
         finally:
             admin.delete_topics([s.name for s in specs(plant.settings.kafka)])
             admin.close()
-            for who in (name, f"{name}-bare"):
+            for who in sessions:
                 gone = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=who, clean_session=True)
                 gone.connect(host, port)
                 gone.loop_start()
@@ -181,8 +196,8 @@ def drain_bare(folder: Path, messages: int) -> tuple[float, float]:
 
 def main(arguments: list[str]) -> None:
     if arguments[0] == "--drain":
-        drain = drain_ingest if arguments[1] == "ingest" else drain_bare
-        print(json.dumps(drain(Path(arguments[2]), int(arguments[3]))))
+        empty = drain_ingest if arguments[1] == "ingest" else drain_bare
+        print(json.dumps(empty(Path(arguments[2]), int(arguments[3]))))
         return
     host, port = arguments[0].split(":")
     found = measure(host, int(port), arguments[1], int(arguments[2]) if len(arguments) > 2 else 100_000)

@@ -5,14 +5,23 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from pydantic import SecretStr
 from typer.testing import CliRunner
 
+from scopeline import pipeline
+from scopeline.bench import cluster_servers
+from scopeline.bench.cluster_plant import messages as cluster_messages
+from scopeline.bench.cluster_plant import write_plant as write_cluster_plant
+from scopeline.bench.cluster_servers import Servers
 from scopeline.bench.decode import decode
 from scopeline.bench.generate import METERS, messages, write_messages, write_plant
+from scopeline.bench.influx import output
 from scopeline.bench.measure import Failed, run
 from scopeline.bench.stored import fill
+from scopeline.catalogue import catalogue
 from scopeline.check import check
 from scopeline.cli import app
+from sinks import line_protocol
 
 
 def test_plant_of_the_bench_is_sound(tmp_path: Path):
@@ -70,3 +79,41 @@ def test_peak_memory_is_the_process_own_and_not_that_of_its_parent():
     large, _ = run(["-c", "x = bytearray(300 * 1024**2)"])
     assert len(ballast) and small.peak_mb < 100
     assert 300 < large.peak_mb < 400
+
+
+def test_messages_of_the_cluster_are_read_whole(tmp_path: Path):
+    servers = Servers(("localhost", 1883), ("localhost:9092",), "http://localhost:8086", "o", SecretStr("t"))
+    folder = write_cluster_plant(tmp_path / "plant", servers, "bench-a")
+    plant, problems = check(folder)
+    assert plant and not [p for p in problems if p.severity == "error"]
+    frame = cluster_messages(500, 20, 1.0, "bench-a")
+    assert frame["received_at"].is_sorted() and frame["topic"].n_unique() == 20
+    read = pipeline.read(frame.with_row_index("message").cast({"message": pl.Int64}), pipeline.configure(plant, catalogue()))
+    assert read.readings.height == 500 and read.rejects.is_empty()
+    assert read.readings["meter"].n_unique() == 20
+
+
+def test_lines_of_the_bench_are_figures():
+    lines = line_protocol.figures(output(300))
+    assert len(lines) == len(lines.unique()) == 300
+    assert lines[0].startswith("figures,basis=location,category=purchased_electricity,") and "co2e_kg=" in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--part", "compute"], "not of --profile cluster"),
+        (["--kafka", "localhost:9092"], "Name all servers"),
+        (["--plant", "nowhere"], "no plant.yaml"),
+        (["--mqtt", "a", "--kafka", "b", "--influxdb", "c", "--token-file", "nowhere"], "no such file"),
+    ],
+)
+def test_misuse_of_the_cluster_bench(arguments: list[str], said: str):
+    done = CliRunner().invoke(app, ["bench", "--profile", "cluster", *arguments])
+    assert done.exit_code == 2 and said in done.stderr
+
+
+def test_without_servers_it_says_how_to_name_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(cluster_servers, "NATIVE", tmp_path)
+    done = CliRunner().invoke(app, ["bench", "--profile", "cluster"])
+    assert done.exit_code == 1 and "--mqtt" in done.stderr and "install.sh" in done.stderr

@@ -31,14 +31,24 @@ GIVEN = {"partitions": 2, "horizon": "48h", "timeout": "5s"}
 class Cluster:
     """A plant on given servers. Everything it makes is its own; `close` ends what it started.
 
-    options: of GIVEN; step: seconds between messages by their own clock; window: minutes that they begin before now.
+    template: a plant folder with @names@ to be filled in; options: of GIVEN
+    step: seconds between messages by their own clock; window: minutes that they begin before now.
     """
 
     def __init__(
-        self, folder: Path, mqtt: int, kafka: str, influx: Any, prefix: str, step: float = 2.0, window: float = 30, **options: Any
+        self,
+        folder: Path,
+        mqtt: int,
+        kafka: str,
+        influx: Any,
+        prefix: str,
+        step: float = 2.0,
+        window: float = 30,
+        template: Path = TEMPLATE,
+        **options: Any,
     ) -> None:
         self.folder, self.plant_dir, self.prefix, self.mqtt, self.kafka = folder, folder / "plant", prefix, mqtt, kafka
-        self.influx, self.step = influx, step
+        self.influx, self.step, self.template = influx, step, template
         self.roles: list[Role] = []
         self.gauges: list[Gauge] = []
         self.begin = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=window)
@@ -59,7 +69,7 @@ class Cluster:
 
     def _write(self, folder: Path, **other: Any) -> Path:
         """The plant folder, or one that differs in some connections."""
-        shutil.copytree(TEMPLATE, folder)
+        shutil.copytree(self.template, folder)
         for file in filter(Path.is_file, folder.rglob("*")):
             text = file.read_text()
             for name, value in {**self._given, "archive": self.folder / "archive", **other}.items():

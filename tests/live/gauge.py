@@ -36,9 +36,9 @@ class Gauge:
         self._client.connect_async("127.0.0.1", port)
         self._client.loop_start()
 
-    def publish(self, topic: str, payload: dict[str, Any] | str, name: str, retain: bool = False) -> None:
+    def publish(self, topic: str, payload: dict[str, Any] | str | str, name: str, retain: bool = False) -> None:
         """Hand a message over to the client; `name` is what `acknowledged` calls it."""
-        text = payload if isinstance(payload, str) else json.dumps(payload)
+        text = payload if isinstance(payload, str) else payload if isinstance(payload, str) else json.dumps(payload)
         with self._guard:
             self._open[self._client.publish(topic, text, qos=1, retain=retain).mid] = name
             self.published += 1

@@ -33,6 +33,8 @@ from scopeline.worker import Stopped, Worker
 log = logging.getLogger(__name__)
 
 FILE = "scopeline.duckdb"
+CONSOLE = "console.duckdb"
+"""The data file of the cluster's console."""
 EMBEDDED = "embedded"
 """The name under `brokers:` that stands for the broker in the process."""
 _HOUR = 3600.0

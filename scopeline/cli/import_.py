@@ -158,6 +158,7 @@ def _dry(payloads: list[bytes], topic: str, feed: Feed, plant: Path) -> None:
 def _publish(plant: Path, topic: str, payloads: list[bytes]) -> None:
     """Into the running instance, else into the data file by the same worker; returns after the commit."""
     from scopeline.log import StateError
+    from scopeline.plant import load
     from scopeline.remote import Failed, running
     from scopeline.runtime import PlantInvalid, Runtime
 
@@ -170,6 +171,9 @@ def _publish(plant: Path, topic: str, payloads: list[bytes]) -> None:
         except Failed as failed:
             fail(str(failed), 1)
         return
+    found, _ = load(plant)
+    if found and found.settings.profile == "cluster":
+        fail("No console runs on this plant folder. Start one with `scopeline run --role console`, then import again.", 1)
     runtime = Runtime(plant)
     try:
         runtime.start(listen=False)

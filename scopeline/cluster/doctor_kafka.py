@@ -100,7 +100,7 @@ def _groups(admin: Any, reader: Any, kafka: Kafka, plant_dir: Path) -> Iterator[
 def group(admin: Any, name: str) -> Group:
     """A group as it is now; without members and offsets where it has never been."""
     found = admin.describe_groups([name])[name]
-    holders = {}
+    holders: dict[TopicPartition, str] = {}
     for member in found.get("members") or ():
         who = f"{member['group_instance_id'] or member['client_id']} at {member['client_host'].lstrip('/')}"
         assignment = member["member_assignment"]
@@ -140,8 +140,8 @@ def _lag(
     """One line a partition: who holds it, how many records wait and since when."""
     role = "`scopeline run --role process`" if about == "process" else "`scopeline archive --follow`"
     if not one.holders:
-        severity = "error" if about == "process" else "warning"
-        yield Finding(severity, about, f"nobody reads the log: group {one.name} has no member", f"Start {role}.")
+        what = f"nobody reads the log: group {one.name} has no member"
+        yield Finding("error" if about == "process" else "warning", about, what, f"Start {role}.")
     for place in places:
         at, where = one.offsets.get(place, 0), f"{place.topic} partition {place.partition}"
         if at < begins[place]:

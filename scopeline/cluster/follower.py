@@ -27,11 +27,11 @@ from scopeline.cluster.replica import BEGINNING, Replica, Stopping
 from scopeline.cluster.topics import LARGEST, topics
 from scopeline.corrections import redriven, replayed
 from scopeline.log import Store
+from scopeline.runtime import CONSOLE
 from scopeline.tokens import STATE
 
 log = logging.getLogger(__name__)
 
-FILE = "console.duckdb"
 RECORDS = 20_000
 _PLANT_EVERY, _END_EVERY, _AGAIN, _CONFIRM = 1.0, 5.0, 5.0, 30.0
 Answer = TypeVar("Answer")
@@ -130,7 +130,7 @@ class Follower:
         if now is None:
             raise NotPublished("No plant folder has been published to the cluster yet. Publish it with `scopeline apply`.")
         configuration = pipeline.configure(now.plant, catalogue(), {})
-        self._replica = Replica(self._state / FILE, configuration, self._history, self._breathe, self._stop)
+        self._replica = Replica(self._state / CONSOLE, configuration, self._history, self._breathe, self._stop)
         self._consumer = self._connect(now)
         if listen:
             self._thread.start()

@@ -15,7 +15,7 @@ from scopeline.check import check
 from scopeline.log import Log, StateError, Store
 from scopeline.plant import load
 from scopeline.remote import Failed
-from scopeline.runtime import FILE
+from scopeline.runtime import CONSOLE, FILE
 from scopeline.tokens import STATE
 from scopeline.upkeep import units_seen
 
@@ -46,12 +46,17 @@ class LocalHost:
 @contextmanager
 def local_host(plant_dir: Path) -> Iterator[LocalHost]:
     """Open the data file; Failed says why it cannot be, and the remedy."""
-    file = plant_dir / STATE / FILE
     plant, _ = load(plant_dir)
+    cluster = plant is not None and plant.settings.profile == "cluster"
+    file = plant_dir / STATE / (CONSOLE if cluster else FILE)
     _, problems = check(plant_dir)
     if plant is None:
         errors = [str(problem) for problem in problems if problem.severity == "error"]
         raise Failed("The plant folder has errors:\n" + "\n".join(errors), "Correct them; `scopeline check` lists all")
+    if not file.exists() and cluster:
+        raise Failed(
+            f"No console has run here: there is no {file}", "Start one with `scopeline run --role console`, or ask where it runs"
+        )
     if not file.exists():
         raise Failed(f"There is no data in {plant_dir} yet", "Start `scopeline run`, or compute offline with `scopeline compute`")
     try:

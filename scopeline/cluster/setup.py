@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import httpx
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 from pydantic import SecretStr
@@ -83,29 +82,11 @@ def _said(settings: dict[str, str]) -> str:
     return ", ".join(f"{key}={value}" for key, value in sorted(settings.items()))
 
 
-class _Looking(Influx):
-    """Asks, and only says what it would do."""
-
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
-        self._gone: set[str] = set()
-
-    def ask(self, method: str, path: str, missing: bool = False, **how: Any) -> httpx.Response:
-        if method == "DELETE":
-            self._gone.add(path.rsplit("/", 1)[1])
-        if method != "GET":
-            return httpx.Response(200, json={"id": "new"})
-        answer = super().ask(method, path, missing, **how)
-        if self._gone and path == "/api/v2/dbrps":
-            return httpx.Response(200, json={"content": [m for m in answer.json()["content"] or [] if m["id"] not in self._gone]})
-        return answer
-
-
 def influxdb(settings: InfluxDB, token: SecretStr | None, dry_run: bool = False) -> Iterator[Step]:
     """Buckets with their retention, and the mappings by which InfluxQL finds them. Raises InfluxProblem."""
-    connection = _Looking(settings, token) if dry_run else Influx(settings, token)
+    connection = Influx(settings, token)
     try:
-        told = influx_setup(connection)
+        told = influx_setup(connection, dry_run)
     finally:
         connection.close()
     for name in buckets(settings.bucket).values():

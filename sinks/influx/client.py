@@ -5,15 +5,18 @@ import re
 import threading
 from collections.abc import Iterable
 from datetime import timedelta
+from functools import partial
 from typing import NamedTuple
 
 import httpx
 import polars as pl
+from influxdb_client import WritePrecision, WriteService
 from pydantic import SecretStr
 
 from schemas.connections import InfluxDB
 from sinks.influx.connection import Connection, InfluxProblem, TooSlow, message
 from sinks.influx.deletion import statements
+from sinks.influx.library import answered
 
 LINES = 10_000
 """Lines of one request."""
@@ -39,11 +42,11 @@ class Influx(Connection):
         settings: InfluxDB,
         token: SecretStr | None = None,
         stop: threading.Event | None = None,
-        transport: httpx.BaseTransport | None = None,
         compress: bool = False,
     ) -> None:
-        super().__init__(settings, token, stop, transport)
+        super().__init__(settings, token, stop)
         self._compress = compress
+        self._service = WriteService(self.client.api_client)
         self._most = LINES
 
     def write(self, bucket: str, lines: pl.Series | Iterable[str]) -> Written:
@@ -70,7 +73,8 @@ class Influx(Connection):
         asked = 0
         patience = self.settings.timeout.total_seconds() * 3
         for some in statements(measurement, keys, every):
-            answer = self.insist("POST", "/query", data={"db": bucket, "q": ";".join(some)}, timeout=patience)
+            asking = {"db": bucket, "q": ";".join(some)}
+            answer = self.insist(partial(self._http.post, "/query", data=asking, timeout=patience))
             failed = [result["error"] for result in answer.json().get("results", []) if "error" in result]
             if failed:
                 self.problem = f"InfluxDB at {self.settings.url} does not delete: {failed[0]} -> run `scopeline setup`"
@@ -109,13 +113,16 @@ class Influx(Connection):
         return self._write(bucket, part[:half]) + self._write(bucket, part[half:])
 
     def _send(self, bucket: str, part: pl.Series) -> httpx.Response:
+        """Ready lines go by the service below `write_api`: nothing is converted, kept back or tried again there."""
         body = part.str.join("\n").item().encode()
-        headers = {"Content-Type": "text/plain; charset=utf-8"}
+        how = {"precision": WritePrecision.US, "_preload_content": False}
         if self._compress:
-            body, headers["Content-Encoding"] = gzip.compress(body, 1), "gzip"
-        where = {"org": self.settings.org, "bucket": bucket, "precision": "us"}
-        many = len(part) > FEWEST
-        return self.insist("POST", "/api/v2/write", (400, 413, 422), many, params=where, content=body, headers=headers)
+            body, how["content_encoding"] = gzip.compress(body, 1), "gzip"
+
+        def stored() -> bytes:
+            return self._service.post_write(self.settings.org, bucket, body, **how).data
+
+        return self.insist(lambda: answered(stored)[0], (400, 413, 422), len(part) > FEWEST)
 
 
 _CONFLICT = re.compile(r'input field \\?"(.+?)\\?" on measurement \\?"(.+?)\\?" is type (\w+)')

@@ -1,4 +1,4 @@
-"""One HTTP connection to InfluxDB: waits through outages, and says in words what is wrong and what to do."""
+"""The way to InfluxDB, by influxdb-client and by httpx: waits through outages, says in words what is wrong and what to do."""
 
 import random
 import threading
@@ -12,6 +12,7 @@ import httpx
 from pydantic import SecretStr
 
 from schemas.connections import InfluxDB
+from sinks.influx.library import answered, opened
 
 FIRST_WAIT, LONGEST_WAIT, LONGEST_ASKED = 0.25, 30.0, 300.0
 """Seconds between attempts: they double from the first to the longest; a server may ask for more, up to the last."""
@@ -32,22 +33,24 @@ class TooSlow(Exception):
 class Connection:
     """Requests with the token; those that wait go on until the server answers or `stop` is set, and say so in `problem`."""
 
-    def __init__(
-        self,
-        settings: InfluxDB,
-        token: SecretStr | None = None,
-        stop: threading.Event | None = None,
-        transport: httpx.BaseTransport | None = None,
-    ) -> None:
+    def __init__(self, settings: InfluxDB, token: SecretStr | None = None, stop: threading.Event | None = None) -> None:
+        """InfluxProblem where the token cannot be one: sent all the same, an error would show it."""
         self.settings = settings
         self.stop = stop or threading.Event()
         self.problem: str | None = None
-        headers = {"Authorization": f"Token {token.get_secret_value()}"} if token else {}
-        seconds = settings.timeout.total_seconds()
-        self._http = httpx.Client(base_url=settings.url, headers=headers, timeout=seconds, transport=transport)
+        word = token.get_secret_value() if token else ""
+        if not (word.isascii() and word.isprintable()):
+            raise InfluxProblem("the token holds characters that none can have -> check influxdb.token_file")
+        headers = {"Authorization": f"Token {word}"} if word else {}
+        self._http = httpx.Client(base_url=settings.url, headers=headers, timeout=settings.timeout.total_seconds())
+        self.client = opened(settings, word)
 
     def close(self) -> None:
         self._http.close()
+        api = self.client.api_client
+        self.client.close()
+        if api:
+            api.rest_client = None  # else it closes once more while Python ends, and complains
 
     def ask(self, method: str, path: str, missing: bool = False, **how: Any) -> httpx.Response:
         """One attempt. InfluxProblem where the server cannot be reached or refuses; `missing`: a 404 is an answer."""
@@ -57,6 +60,17 @@ class Connection:
             raise InfluxProblem(self._unreachable(problem)) from None
         self._judge(answer, (404,) if missing else ())
         return answer
+
+    def call(self, call: Callable[..., Any], *given: Any, missing: bool = False, **named: Any) -> Any:
+        """One call of influxdb-client: what it returns, None where `missing` and there is none. InfluxProblem as for `ask`."""
+        try:
+            answer, found = answered(call, *given, **named)
+        except httpx.HTTPError as problem:
+            raise InfluxProblem(self._unreachable(problem)) from None
+        except ValueError:
+            raise InfluxProblem(f"{self.settings.url} answers as no InfluxDB does -> check influxdb.url") from None
+        self._judge(answer, (404,) if missing else ())
+        return found
 
     @contextmanager
     def stream(self, path: str, **how: Any) -> Iterator[Iterator[bytes]]:
@@ -71,7 +85,7 @@ class Connection:
             raise InfluxProblem(self._unreachable(problem)) from None
 
     def insist(
-        self, method: str, path: str, accept: tuple[int, ...] = (), splittable: bool = False, **how: Any
+        self, send: Callable[[], httpx.Response], accept: tuple[int, ...] = (), splittable: bool = False
     ) -> httpx.Response:
         """Attempts until there is an answer: 2xx or one of `accept`. Server errors, 429 and lost connections are waited out.
 
@@ -82,7 +96,7 @@ class Connection:
         while True:
             asked = 0.0
             try:
-                answer = self._http.request(method, path, **how)
+                answer = send()
             except httpx.HTTPError as problem:
                 self.problem = self._unreachable(problem)
                 timeouts = timeouts + 1 if isinstance(problem, (httpx.ReadTimeout, httpx.WriteTimeout)) else 0

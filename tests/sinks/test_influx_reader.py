@@ -11,16 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.connections import InfluxDB
 from schemas.frames import OUTPUT, shaped
 from schemas.influx import FIGURE_FIELDS, FIGURE_TAGS
-from sinks.influx import Influx, InfluxProblem, Reader, provisional
+from sinks.influx import InfluxProblem, Reader, provisional
 from sinks.influx.quoting import identifier, literal
 from sinks.influx.reader import select
 from sinks.line_protocol import decoded
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
-SETTINGS = InfluxDB(url="http://store:8086", org="acme", bucket="b")
 
 meta = st.text(st.sampled_from("\"'\\;-/*$ =,%\n\r\x00a()0"), max_size=15) | st.text(st.characters(exclude_categories=["Cs"]))
 
@@ -61,14 +59,20 @@ def test_a_query_names_its_range_and_its_values():
     )
 
 
-def answering(*documents):
-    asked = []
+@pytest.fixture
+def answering(opened):
+    """answering(document, ...): a reader whose store says these, and what it is asked."""
 
-    def answer(request):
-        asked.append(parse_qs(request.content.decode()))
-        return httpx.Response(200, content=b"\n".join(orjson.dumps(document) for document in documents))
+    def make(*documents):
+        asked = []
 
-    return Reader(Influx(SETTINGS, transport=httpx.MockTransport(answer)), "b", ["tag_line"]), asked
+        def answer(request):
+            asked.append(parse_qs(request.content.decode()))
+            return httpx.Response(200, content=b"\n".join(orjson.dumps(document) for document in documents))
+
+        return Reader(opened(answer), "b", ["tag_line"]), asked
+
+    return make
 
 
 def document(*rows):
@@ -78,7 +82,7 @@ def document(*rows):
     return {"results": [{"statement_id": 0, "series": [{"name": "figures", "columns": names, "values": values}]}]}
 
 
-def test_pieces_of_an_answer_become_frames_that_cut_no_instant():
+def test_pieces_of_an_answer_become_frames_that_cut_no_instant(answering):
     t0, t1 = (int(AT.timestamp() + s) * 1_000_000 for s in (0, 60))
     reader, asked = answering(
         document([t0, 3, "final", 60, "b", "1", None]),
@@ -94,14 +98,14 @@ def test_pieces_of_an_answer_become_frames_that_cut_no_instant():
     assert len(asked) == 1 and asked[0]["db"] == ["b"] and asked[0]["chunked"] == ["true"]
 
 
-def test_long_ranges_are_asked_window_by_window_and_no_source_asks_nothing():
+def test_long_ranges_are_asked_window_by_window_and_no_source_asks_nothing(answering):
     reader, asked = answering({"results": [{"statement_id": 0}]})
     assert reader.read_figures(AT, AT + timedelta(days=30)).schema == {**OUTPUT, "tag_line": pl.String}
     assert len(asked) == 5
     assert reader.read_figures(AT, AT + timedelta(days=30), []).is_empty() and len(asked) == 5
 
 
-def test_an_error_in_an_answer_is_raised():
+def test_an_error_in_an_answer_is_raised(answering):
     reader, _ = answering({"results": [{"statement_id": 0, "error": "database not found: b"}]})
     with pytest.raises(InfluxProblem, match="database not found"):
         reader.read_figures(AT, AT + timedelta(days=1))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 SESSION_S, HEARTBEAT_S, POLL_S = 30, 3, 600
 RECORDS = 20_000
 """Of one poll, at most."""
+METADATA_S = 10
+"""A member that joins before it knows the topic's partitions gives out none of them, until it asks again."""
 _CLOSE_MS = 4000
 
 
@@ -33,10 +35,12 @@ def member(process: "Process") -> Iterator[tuple[Any, Any]]:
         max_poll_interval_ms=POLL_S * 1000,
         session_timeout_ms=SESSION_S * 1000,
         heartbeat_interval_ms=HEARTBEAT_S * 1000,
+        metadata_max_age_ms=METADATA_S * 1000,
     )
     reference = KafkaConsumer(**common)
     try:
         reference.assign([TopicPartition(process.names.ref, 0)])
+        data.partitions_for_topic(process.names.raw)
         data.subscribe([process.names.raw], listener=_Listener(process))
         yield data, reference
     finally:

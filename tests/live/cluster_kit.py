@@ -18,6 +18,7 @@ from live_role import ROOT, Role
 from pydantic import SecretStr
 
 from ingest.records import UNPACKED, decode
+from schemas.influx import plant_tags
 from scopeline.cluster.topics import topics
 from scopeline.plant import load
 from sinks.csv import csv_text
@@ -185,7 +186,8 @@ class Cluster:
     def reader(self) -> Reader:
         settings = self.plant.settings.influxdb
         assert settings
-        return Reader(Influx(settings.model_copy(update={"url": self.influx.url}), SecretStr(self.influx.token)), self.prefix)
+        influx = Influx(settings.model_copy(update={"url": self.influx.url}), SecretStr(self.influx.token))
+        return Reader(influx, self.prefix, plant_tags(self.plant.settings.tags))
 
     def figures(self) -> pl.DataFrame:
         """The figures in InfluxDB as an export has them."""

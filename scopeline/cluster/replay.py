@@ -1,4 +1,4 @@
-"""What InfluxDB holds of a range against what the console computed of the log. Reads both, writes neither: workers own the store."""
+"""What InfluxDB holds of a range against what the console computed of the log. Reads both, writes neither."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -18,8 +18,8 @@ TOKEN = "SCOPELINE_INFLUXDB_TOKEN"
 FIRST = 10
 """Differences that are shown."""
 REMEDY = (
-    "Workers write again what differs, an hour of the horizon every five minutes, and all of it after each start. What is older: set the "
-    "group back to before the range (docs/operate.md, Back up and restore). A lag explains differences of the newest minutes."
+    "A lag explains differences of the newest minutes. Workers compare an hour of the horizon every five minutes and write again "
+    "what differs. What is older: set the group back to before the range (docs/operate.md, Back up and restore)."
 )
 
 
@@ -39,7 +39,7 @@ def compare(here: pl.DataFrame, there: pl.DataFrame) -> dict[str, Any]:
     what it becomes.
     """
     columns = [name for name in here.columns if name in there.columns and name != "interval_end"]
-    here, there = here.select(columns), there.select(columns).cast(dict(here.select(columns).schema))
+    here, there = here.select(columns), there.select(columns).cast(here.select(columns).schema)
     key = [name for name in FIGURE_KEY if name in columns]
     open_ = here.filter(pl.col("status") == "provisional").select(*key, open=pl.lit(True))
     becomes = pl.col("open").fill_null(False) & pl.col("status").is_in(["final", "restated"])

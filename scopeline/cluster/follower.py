@@ -27,13 +27,14 @@ from scopeline.cluster.replica import BEGINNING, Replica, Stopping
 from scopeline.cluster.topics import LARGEST, topics
 from scopeline.corrections import redriven, replayed
 from scopeline.log import Store
+from scopeline.log.archive import due, move
 from scopeline.runtime import CONSOLE
 from scopeline.tokens import STATE
 
 log = logging.getLogger(__name__)
 
 RECORDS = 20_000
-_PLANT_EVERY, _END_EVERY, _AGAIN, _CONFIRM = 1.0, 5.0, 5.0, 30.0
+_PLANT_EVERY, _END_EVERY, _AGAIN, _CONFIRM, _HOUR = 1.0, 5.0, 5.0, 30.0, 3600.0
 Answer = TypeVar("Answer")
 
 
@@ -58,7 +59,7 @@ class Follower:
         self._problem: str | None = None
         self._roles = roles
         self._behind = 0
-        self._plant_at = self._end_at = 0.0
+        self._plant_at = self._end_at = self._retain_at = 0.0
         self._producer: Any = None
 
     # Host ----------------------------------------------------------------------------------------------------------------
@@ -218,11 +219,20 @@ class Follower:
                 new = self._follow.poll()
                 if new:
                     self._adopt(new)
+            self._retain()
         if time.monotonic() - self._end_at > _END_EVERY:
             self._end_at = time.monotonic()
             ends = self._consumer.end_offsets(list(self._places.values()))
             self._problem = None
             self._behind = sum(max(0, ends[place] - self._replica.offsets.get(name, 0)) for name, place in self._places.items())
+
+    def _retain(self) -> None:
+        """Once an hour: days of messages beyond the retention move from the data file to Parquet beside it."""
+        if time.monotonic() < self._retain_at:
+            return
+        self._retain_at = time.monotonic() + _HOUR
+        for day in due(self._replica.log, self.now(), self.configuration.plant.settings.retention.days):
+            log.info("messages of %s moved to %s", day, move(self._replica.log, day))
 
     def _adopt(self, now: InForce) -> None:
         if self._replica.store.fact("plant") != now.version:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, RebalanceInProgressError
+from kafka.structs import OffsetAndMetadata
 
 from scopeline.cluster.kafka import consumer
+from scopeline.cluster.part import Gone
 
 if TYPE_CHECKING:
     from scopeline.cluster.process import Process
@@ -20,6 +22,7 @@ RECORDS = 20_000
 """Of one poll, at most."""
 METADATA_S = 10
 """A member that joins before it knows the topic's partitions gives out none of them, until it asks again."""
+COMMIT_MS = 20_000
 _CLOSE_MS = 4000
 
 
@@ -78,6 +81,25 @@ class Waiting(threading.Event):
                 return True
             process.breathe()
         return process.stopping.is_set()
+
+
+def sure(process: "Process") -> None:
+    """Before each write to InfluxDB, which cannot tell one worker from another: whether what is told is still ours to tell.
+
+    A worker that slept for longer than its session learns here that its partition went to another one: raises Gone.
+    """
+    part, now = process.busy, time.monotonic()
+    if part is None or now - part.ours < SESSION_S / 2:
+        return
+    known = OffsetAndMetadata(part.committed, part.meta_committed, -1)
+    try:
+        process.consumer.commit({TopicPartition(process.names.raw, part.number): known}, timeout_ms=COMMIT_MS)
+    except RebalanceInProgressError:
+        raise Gone from None  # the next turn knows more
+    except KafkaError as error:
+        process.lose([part.number])
+        raise Gone from error
+    part.ours = now
 
 
 _LOST = (

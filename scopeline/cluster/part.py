@@ -7,6 +7,7 @@ before cannot be fenced by InfluxDB.
 
 import json
 import logging
+import math
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -40,6 +41,7 @@ class Part:
         self.number, self.replica, self.committed, self.meta = number, replica, committed, meta
         self.carrier = Carrier(number)
         self.gone = False
+        self.ours = -math.inf  # when the group last confirmed that (monotonic seconds)
         self.refused = 0
         self.messages = 0
         self._ref_told = int(meta.get("ref", 0))

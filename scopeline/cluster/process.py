@@ -24,7 +24,7 @@ from scopeline.cluster.assign import Assigner
 from scopeline.cluster.carry import Sender
 from scopeline.cluster.failpoint import failpoint
 from scopeline.cluster.history import HistoryMissing
-from scopeline.cluster.membership import RECORDS, SESSION_S, Waiting, lost, member
+from scopeline.cluster.membership import COMMIT_MS, RECORDS, SESSION_S, Waiting, lost, member, sure
 from scopeline.cluster.part import Gone, Part
 from scopeline.cluster.place import Place
 from scopeline.cluster.plant_topic import KafkaProblem, PlantTopic
@@ -61,7 +61,7 @@ class Process:
         self.corrected = 0  # figures that differed in InfluxDB
         self.teller: Teller | None = None
         self.sender: Sender | None = None
-        self._busy: Part | None = None
+        self.busy: Part | None = None
         self._polled = self._plant_at = self._lag_at = 0.0
         self._renewed_at = time.monotonic()
 
@@ -101,6 +101,7 @@ class Process:
         self.fence_s = SESSION_S + settings.influxdb.timeout.total_seconds() + 5
         token = secret(self.plant_dir, settings.influxdb.token_file, TOKEN)
         influx = Influx(settings.influxdb, token, Waiting(self))
+        influx.before = lambda: sure(self)
         self.teller = Teller(influx, settings.influxdb)
         influx.ping()
         follow = PlantTopic(self.kafka, self.plant_dir, self.state)
@@ -155,14 +156,14 @@ class Process:
     @contextmanager
     def _at(self, part: Part) -> Iterator[None]:
         """Work on a part, which may be taken away meanwhile."""
-        self._busy = part
+        self.busy = part
         try:
             if not part.gone:
                 yield
         except Gone:
             log.warning("partition %d went to another worker", part.number)
         finally:
-            self._busy = None
+            self.busy = None
             if part.gone:
                 part.close()
 
@@ -185,20 +186,10 @@ class Process:
             raise Gone from error
         failpoint("process:after_commit")
         part.confirmed()
+        part.ours = begun
         self.committed_at = time.monotonic()
         if part.fence_due:
             self.corrected += part.fence(self.teller) or 0
-
-    def _alive(self, part: Part) -> None:
-        """After a long pause: whether this partition is still ours, before anything is told."""
-        place = TopicPartition(self.names.raw, part.number)
-        try:
-            self.consumer.commit({place: OffsetAndMetadata(part.committed, part.meta_committed, -1)}, timeout_ms=20_000)
-        except RebalanceInProgressError:
-            raise Gone from None  # the next turn knows more
-        except KafkaError as error:
-            self.lose([part.number])
-            raise Gone from error
 
     def _renew(self) -> None:
         """Once an hour, one file that has grown old is made again from the horizon: state is a cache of the log."""
@@ -257,7 +248,7 @@ class Process:
             self.consumer.poll(timeout_ms=0)
             self._polled = time.monotonic()
             self.consumer.resume(*self.consumer.paused())
-        if self._busy is not None and self._busy.gone:
+        if self.busy is not None and self.busy.gone:
             raise Gone
 
     def lose(self, numbers: Iterable[int]) -> None:
@@ -267,7 +258,7 @@ class Process:
             self.assigner.wanted.discard(number)
             if part is not None:
                 part.gone = True
-                if part is not self._busy:
+                if part is not self.busy:
                     part.close()
 
     def _measure(self) -> None:

@@ -38,6 +38,8 @@ class Connection:
         self.settings = settings
         self.stop = stop or threading.Event()
         self.problem: str | None = None
+        self.before: Callable[[], None] = lambda: None
+        """Called before each attempt of what waits; it may raise where the caller may not write any more."""
         word = token.get_secret_value() if token else ""
         if not (word.isascii() and word.isprintable()):
             raise InfluxProblem("the token holds characters that none can have -> check influxdb.token_file")
@@ -95,6 +97,7 @@ class Connection:
         attempt = timeouts = 0
         while True:
             asked = 0.0
+            self.before()
             try:
                 answer = send()
             except httpx.HTTPError as problem:

@@ -5,12 +5,15 @@ one process and nowhere else.
 """
 
 import functools
+import itertools
 import json
+import os
+import signal
 import sys
 from typing import Any
 
 from scopeline.cli import main
-from scopeline.cluster import membership, process, watchdog
+from scopeline.cluster import membership, part, process, watchdog
 
 
 class Limits:
@@ -25,7 +28,7 @@ class Limits:
     @staticmethod
     def commit(seconds: float) -> None:
         """How long a commit may take."""
-        process.COMMIT_S = seconds
+        process.COMMIT_MS = membership.COMMIT_MS = round(seconds * 1000)
 
     @staticmethod
     def watchdog(limits: dict[str, float]) -> None:
@@ -37,6 +40,18 @@ class Limits:
     def measured(seconds: float) -> None:
         """How often the lag is measured."""
         process._LAG_EVERY = seconds
+
+    @staticmethod
+    def sleeps(at: str) -> None:
+        """The process stops itself (SIGSTOP) where it passes this failpoint (`name@n`: the n-th time), until it is resumed."""
+        name, _, n = at.partition("@")
+        visits = itertools.count(1)
+
+        def passing(point: str) -> None:
+            if point == name and next(visits) == int(n or 1):
+                os.kill(os.getpid(), signal.SIGSTOP)
+
+        part.failpoint = passing
 
     @staticmethod
     def deaf(after: int) -> None:

@@ -69,6 +69,11 @@ class Role:
     def resume(self) -> None:
         self.signal(signal.SIGCONT)
 
+    @property
+    def asleep(self) -> bool:
+        """Whether it is stopped by SIGSTOP."""
+        return re.search(r"State:\tT", Path(f"/proc/{self.pid}/status").read_text()) is not None
+
     # what it says --------------------------------------------------------------------------------------------------------
     def said(self) -> str:
         return self.log.read_text(errors="replace")

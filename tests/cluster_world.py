@@ -391,14 +391,14 @@ class Follow:
 class Worker:
     """A Process that talks to the World. `turn` as its loop does."""
 
-    def __init__(self, world: World, folder: Path, patch: Any, pace: int = 3) -> None:
+    def __init__(self, world: World, folder: Path, patch: Any, pace: int = 3, fence: float = 0.0) -> None:
         self.world, self.folder = world, folder
         patch.setattr(assign, "History", lambda *_: SimpleNamespace(before=lambda n, first, since: world.before(first, since)))
         patch.setattr(assign, "read", lambda *_: carry.parsed(world.carried.values()))
         patch.setattr(tell, "Reader", Reader)
         patch.setattr(process, "_PLANT_EVERY", -1.0)
         found = process.Process(folder, folder / "state")
-        found.kafka, found.names, found.archive, found.fence_s = KAFKA, NAMES, None, 0.0  # type: ignore[assignment]  # unused here
+        found.kafka, found.names, found.archive, found.fence_s = KAFKA, NAMES, None, fence  # type: ignore[assignment]  # unused here
         found.teller, found.sender = tell.Teller(world.store, INFLUX), Sender(world)  # type: ignore[arg-type,assignment]  # fakes
         version, of = world.plants[-1]
         found._follow, found.version = Follow(world), version  # type: ignore[assignment]  # a fake

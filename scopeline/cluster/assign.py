@@ -63,7 +63,7 @@ class Assigner:
             file.unlink()
             replica = self._replica(file, number)
         if not replica.offsets:
-            self._begin(replica, number, place, meta, start)
+            self._begin(replica, number, place, meta, start, committed)
         fence = process.fence_s
         part = Part(number, replica, committed, meta, fence)
         process.adopt(part)
@@ -85,7 +85,9 @@ class Assigner:
 
         return before
 
-    def _begin(self, replica: Replica, number: int, place: TopicPartition, meta: dict[str, Any], start: int) -> None:
+    def _begin(
+        self, replica: Replica, number: int, place: TopicPartition, meta: dict[str, Any], start: int, committed: int
+    ) -> None:
         """A file without state: from the horizon with what was carried over, or from the beginning of the log."""
         at = meta.get("carry")
         if at is None:
@@ -95,7 +97,7 @@ class Assigner:
             return
         horizon = datetime.fromisoformat(at)
         found = self._consumer.offsets_for_times({place: round(horizon.timestamp() * 1000)})[place]
-        first = max(found.offset if found else self._consumer.end_offsets([place])[place], start)
+        first = max(min(found.offset, committed) if found else committed, start)
         log.info("partition %d: no state, reading the log again from %s (offset %d)", number, horizon.isoformat(), first)
         if first == 0:
             replica.start(0, None)

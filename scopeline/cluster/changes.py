@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from schemas.frames import FIGURE_KEY, FIGURES, empty
+from schemas.frames import FIGURE_KEY, FIGURES, TIME, empty
 from scopeline import windows
 from scopeline.log import Log
 from scopeline.log.duckdb import MEMORY_LIMIT
@@ -20,6 +20,8 @@ from scopeline.log.tables import loaded, stored
 KEY: dict[str, Any] = {name: FIGURES[name] for name in FIGURE_KEY}
 CHANGES: dict[str, Any] = {"place": pl.Int64, **KEY, "lost": pl.Boolean}
 """place: the offset that was to be read next when the figure changed; lost: it vanished, or a number of it did."""
+
+TOUCHED: dict[str, Any] = {"source": pl.String, "start": TIME, "end": TIME}
 
 _SAID = [name for name in FIGURES if name not in FIGURE_KEY]
 
@@ -37,6 +39,7 @@ class NotingLog(Log):
         super()._open()
         columns = ", ".join(f'"{name}" {kind}' for name, kind in _COLUMNS.items())
         self._root.execute(f"CREATE TABLE IF NOT EXISTS changes ({columns})")
+        self._root.execute('CREATE TABLE IF NOT EXISTS touched (place BIGINT, source VARCHAR, start TIMESTAMP, "end" TIMESTAMP)')
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -55,7 +58,9 @@ class NotingLog(Log):
             return super()._delete(table, sql, **frames)
         found = self.asked(f"{sql} RETURNING *", **frames)
         if found.height:
-            self._gone.append(loaded(found, FIGURES))
+            gone = loaded(found, FIGURES)
+            self._gone.append(gone)
+            self._come = [some.join(gone, on=FIGURE_KEY, how="anti", nulls_equal=True) for some in self._come]
 
     def _note(self) -> None:
         """Compare what the transaction took away with what it put there."""
@@ -79,6 +84,12 @@ class NotingLog(Log):
         notes = both.select(pl.lit(self.place, dtype=pl.Int64).alias("place"), *FIGURE_KEY, lost)
         self._with("INSERT INTO changes SELECT * FROM rows_in", rows_in=stored(notes, CHANGES))
 
+    def touch(self, wanted: pl.DataFrame) -> None:
+        """Windows (source, start, end) are computed again: whatever was told of them may have been told otherwise before."""
+        if self.noting:
+            rows = wanted.select(pl.lit(self.place, dtype=pl.Int64).alias("place"), *TOUCHED)
+            self._with("INSERT INTO touched SELECT * FROM rows_in", rows_in=stored(rows, {"place": pl.Int64, **TOUCHED}))
+
     def asked(self, sql: str, parameters: Sequence[Any] = (), /, **frames: pl.DataFrame) -> pl.DataFrame:
         """A question of the one who writes; `frames` are tables in it."""
         for name, frame in frames.items():
@@ -99,9 +110,15 @@ class NotingLog(Log):
         found = self.asked(sql, [since])
         return loaded(found, CHANGES)
 
+    def touched(self, since: int) -> pl.DataFrame:
+        """Windows (source, start, end) that were computed again at or after a place, merged."""
+        found = self.asked('SELECT DISTINCT source, start, "end" FROM touched WHERE place >= ?', [since])
+        return windows.merged(loaded(found, TOUCHED), by="source")
+
     def told(self, before: int) -> None:
         """The store has what changed before this place."""
-        self.write.execute("DELETE FROM changes WHERE place < ?", [before])
+        for table in ("changes", "touched"):
+            self.write.execute(f"DELETE FROM {table} WHERE place < ?", [before])
 
 
 _COLUMNS = {

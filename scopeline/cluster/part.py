@@ -17,11 +17,13 @@ import polars as pl
 
 from ingest.records import Record, decode
 from schemas.frames import FIGURE_KEY, empty
+from scopeline import windows
 from scopeline.cluster.carry import Carrier, Sender
-from scopeline.cluster.changes import CHANGES
+from scopeline.cluster.changes import CHANGES, TOUCHED
 from scopeline.cluster.failpoint import failpoint
 from scopeline.cluster.replica import BEGINNING, Replica, horizon
 from scopeline.cluster.tell import Teller, events_since, readings_since, traffic_since
+from scopeline.log.tables import loaded
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +47,13 @@ class Part:
         self.refused = 0
         self.messages = 0
         self._ref_told = int(meta.get("ref", 0))
-        self._looked = replica.store.position() if self.caught_up else None  # messages whose readings were told
+        # messages whose readings were told; None: up to those that are still to be applied without telling
+        self._looked: int | None = replica.store.fact("looked", 0) if self.caught_up else None
         self._clocks: dict[str, datetime] = {}
         self._new = True
         self._carried = 0  # messages of the file whose late readings and events were carried
         self._fence: float | None = time.monotonic() + fence
-        self._since = empty(_TOLD)  # told since the assignment
+        self._since = empty(TOUCHED)  # what has been computed and told since the assignment
 
     @property
     def position(self) -> int:
@@ -63,7 +66,12 @@ class Part:
 
     @property
     def caught_up(self) -> bool:
-        return self.position >= self.committed
+        return self.position >= self.committed and self.references
+
+    @property
+    def references(self) -> bool:
+        """Whether the reference readings are here with which the figures up to the committed offset were told."""
+        return self.ref_position >= self._ref_told
 
     @property
     def behind(self) -> bool:
@@ -96,10 +104,11 @@ class Part:
 
     # taking --------------------------------------------------------------------------------------------------------------
     def take(self, records: Sequence[Record]) -> None:
-        """Apply records of the raw topic, which follow those before."""
+        """Apply records of the raw topic, which follow those before; new ones wait for the references (see `position`)."""
         records = [record for record in records if record.offset >= self.position]
         old = [record for record in records if record.offset < self.committed]
-        for some, noting in ((old, False), (records[len(old) :], True)):
+        new = records[len(old) :] if self.references else []
+        for some, noting in ((old, False), (new, True)):
             if some:
                 self._apply(some, {"raw": some[-1].offset + 1}, noting)
 
@@ -119,6 +128,7 @@ class Part:
             log.error("record %d of partition %d holds no messages (%s); it is left out", offset, self.number, reason)
         if noting and self._looked is None:
             self._looked = self.replica.store.position()
+            self.replica.note("looked", self._looked)
         self.messages += messages.height
         self.replica.apply(messages.drop("offset"), offsets, noting)
         failpoint("process:after_apply")
@@ -144,7 +154,10 @@ class Part:
         failpoint("process:after_write")
         self._clocks = clocks
         if self._fence is not None:
-            self._since = pl.concat([self._since, changed]).group_by(FIGURE_KEY).agg(pl.col("lost").any())
+            base = timedelta(microseconds=self.replica.configuration.base_us)
+            keys = changed.select("source", start="interval_start", end=pl.col("interval_start") + base)
+            told = [self._since, self.replica.log.touched(self.committed), keys]
+            self._since = windows.merged(pl.concat(told), by="source")
 
     def _compare_all(self, teller: Teller) -> None:
         """Another plant folder came in force while nobody held the partition: all of history may be computed otherwise."""
@@ -188,24 +201,30 @@ class Part:
         """The group's offset says what the replica says."""
         self.committed, self.meta = self.position, self.commit_meta()
         self.replica.log.told(self.committed)
+        if self._looked is not None:
+            self.replica.note("looked", self._looked)
 
     # the second look -----------------------------------------------------------------------------------------------------
     def fence(self, teller: Teller) -> int | None:
-        """After the fence delay: compare what was told since the assignment with the store, and tell what differs; how many."""
+        """After the fence delay: compare what was told since the assignment with the store, and tell what differs; how many.
+
+        Not only the figures that changed here: what a holder before had told may have been undone by what came after it.
+        """
         if not self.fence_due:
             return None
         self._fence, told = None, self._since
-        self._since = empty(_TOLD)
+        self._since = empty(TOUCHED)
         return self.correct(teller, told) if told.height else 0
 
     def correct(self, teller: Teller, told: pl.DataFrame) -> int:
-        """Compare the store with the replica where these figures are, tell what differs; how many."""
+        """Compare the store with the replica in these windows (source, start, end), tell what differs; how many."""
         found = 0
         for sources, first, end in _ranges(told):
             start = first
             while start < end:
                 until = min(start + _DAY, end)
                 other = teller.compare(self.replica, sources, start, until)
+                other = windows.within(other, told, "interval_start", by="source")
                 if other.height:
                     teller.figures(self.replica, other.select(_TOLD.keys()), {})
                     found += other.height
@@ -215,11 +234,10 @@ class Part:
         return found
 
     def everything(self) -> pl.DataFrame:
-        """The hull of all figures, for `correct`: one row a source for its first and last interval."""
-        sql = "SELECT source, min(interval_start) AS a, max(interval_start) AS b FROM figures GROUP BY source"
-        found = self.replica.log.asked(sql)
-        rows = pl.concat([found.select("source", interval_start=name) for name in ("a", "b")])
-        return rows.with_columns(pl.col("interval_start").cast(pl.Datetime("us")).dt.replace_time_zone("UTC"))
+        """The windows of all figures, for `correct`."""
+        sql = 'SELECT source, min(interval_start) AS start, max(interval_start) AS "end" FROM figures GROUP BY source'
+        base = timedelta(microseconds=self.replica.configuration.base_us)
+        return loaded(self.replica.log.asked(sql), TOUCHED).with_columns(pl.col("end") + base)
 
     def meta_text(self) -> str:
         return json.dumps(self.commit_meta(), separators=(",", ":"))
@@ -229,10 +247,8 @@ class Part:
 
 
 def _ranges(told: pl.DataFrame) -> list[tuple[list[str], datetime, datetime]]:
-    """(sources, start, end) that hold these figures, sources of like ranges together."""
-    tick = timedelta(microseconds=1)
-    spans = told.group_by("source").agg(start=pl.col("interval_start").min(), end=pl.col("interval_start").max())
-    grouped = spans.group_by(pl.col("start").dt.truncate("1d"), pl.col("end").dt.truncate("1d").alias("last")).agg(
-        pl.col("source"), a=pl.col("start").min(), b=pl.col("end").max()
+    """(sources, start, end) that hold these windows, sources of like windows together."""
+    grouped = told.group_by(pl.col("start").dt.truncate("1d").alias("day"), pl.col("end").dt.truncate("1d").alias("last")).agg(
+        pl.col("source").unique(), a=pl.col("start").min(), b=pl.col("end").max()
     )
-    return [(sorted(sources), a, b + tick) for sources, a, b in grouped.select("source", "a", "b").iter_rows()]
+    return [(sorted(sources), a, b) for sources, a, b in grouped.select("source", "a", "b").iter_rows()]

@@ -29,6 +29,7 @@ from scopeline.cluster.part import Gone, Part
 from scopeline.cluster.place import Place
 from scopeline.cluster.plant_topic import KafkaProblem, PlantTopic
 from scopeline.cluster.replica import Stopping
+from scopeline.cluster.sweep import Sweep
 from scopeline.cluster.tell import Teller
 from scopeline.cluster.topics import topics
 from scopeline.cluster.vault import VaultProblem
@@ -64,6 +65,7 @@ class Process:
         self.busy: Part | None = None
         self._polled = self._plant_at = self._lag_at = 0.0
         self._renewed_at = time.monotonic()
+        self.sweep = Sweep()
 
     # life ----------------------------------------------------------------------------------------------------------------
     def stop(self) -> None:
@@ -138,12 +140,15 @@ class Process:
             if part is not None:
                 with self._at(part):
                     part.take(some)
-        for part in list(self.parts.values()):
+                    if part.position <= some[-1].offset:  # it waits for the reference topic
+                        self.consumer.seek(place, part.position)
+        for part in self._held():
             if part.behind or part.fence_due:
                 with self._at(part):
                     self._confirm(part)
         self._measure()
         self._renew()
+        self.corrected += self.sweep.turn(self._held(), self._at, self.teller, self.kafka.horizon)
 
     def _poll(self, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
         found: dict[TopicPartition, list[Any]] = self.consumer.poll(timeout_ms=timeout_ms, max_records=RECORDS)
@@ -153,13 +158,18 @@ class Process:
         opened = self.assigner.open()  # and sought: what was fetched of them before began elsewhere
         return {place: records for place, records in found.items() if place.partition not in opened}
 
+    def _held(self) -> Iterator[Part]:
+        """The parts, without those that are taken away while one before them is worked on."""
+        for part in list(self.parts.values()):
+            if not part.gone:
+                yield part
+
     @contextmanager
     def _at(self, part: Part) -> Iterator[None]:
         """Work on a part, which may be taken away meanwhile."""
         self.busy = part
         try:
-            if not part.gone:
-                yield
+            yield
         except Gone:
             log.warning("partition %d went to another worker", part.number)
         finally:
@@ -170,13 +180,12 @@ class Process:
     def _confirm(self, part: Part) -> None:
         """Tell, then commit."""
         assert self.teller is not None and self.sender is not None
-        if time.monotonic() - self._polled > SESSION_S / 2:
-            self._alive(part)
         part.tell(self.teller)
         part.carry(self.sender, self.kafka.horizon)
         place = TopicPartition(self.names.raw, part.number)
+        begun = time.monotonic()
         try:
-            self.consumer.commit({place: OffsetAndMetadata(part.position, part.meta_text(), -1)}, timeout_ms=20_000)
+            self.consumer.commit({place: OffsetAndMetadata(part.position, part.meta_text(), -1)}, timeout_ms=COMMIT_MS)
         except RebalanceInProgressError:
             return  # it stays noted: told again, and committed, when the group has settled
         except KafkaError as error:
@@ -207,7 +216,7 @@ class Process:
         found = self.reference.poll(timeout_ms=0, max_records=RECORDS)
         for records in found.values():
             self.assigner.reference_at = records[-1].offset + 1
-            for part in list(self.parts.values()):
+            for part in self._held():
                 with self._at(part):
                     part.take_ref(records)
         due = [
@@ -226,7 +235,7 @@ class Process:
         log.info("plant folder %s is put in force", new.version)
         self.configuration = pipeline.configure(new.plant, catalogue(), {})
         self.version = new.version
-        for part in list(self.parts.values()):
+        for part in self._held():
             with self._at(part):
                 self.adopt(part)
 

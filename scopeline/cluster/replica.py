@@ -63,6 +63,16 @@ class Stopping(Exception):
     """The process stops while something waits."""
 
 
+class _Upkeep(Upkeep):
+    """Notes the windows that are computed again."""
+
+    log: NotingLog
+
+    def _price(self, wanted: pl.DataFrame, compare: bool) -> dict[str, int]:
+        self.log.touch(wanted)
+        return super()._price(wanted, compare)
+
+
 class Broken(Exception):
     """What messages say cannot be computed; the cause says why."""
 
@@ -90,7 +100,7 @@ class Replica:
         self.offsets: dict[str, int] = self.store.fact("offsets", {})
         self.reach = Reach(self.store)
         steps: Any = pipeline if sites is None else _Steps(sites)
-        self.upkeep = Upkeep(self.log, steps, self._needs)
+        self.upkeep = _Upkeep(self.log, steps, self._needs)
         seen = units_seen(self.store.meters())
         self.upkeep.load(pipeline.configure(configuration.plant, configuration.catalogue, seen, configuration))
         self._remember(configuration)

@@ -3,17 +3,17 @@ whatever the order, the batches, and the place at which a worker dies, with its 
 """
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from scopeline import pipeline
 from scopeline.catalogue import catalogue
 from scopeline.cluster.replica import Replica
 
-SETTINGS = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+SETTINGS = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "phases": [Phase.explicit, Phase.generate]}
 
 
-@settings(max_examples=25, **SETTINGS)
+@settings(max_examples=10, **SETTINGS)
 @given(st.data(), st.booleans())
 def test_a_replica_says_what_compute_says(world, tmp_path_factory, data, contracts):
     said, plant = data.draw(world.sent()), world.plant(contracts)
@@ -33,13 +33,14 @@ def test_a_replica_says_what_compute_says(world, tmp_path_factory, data, contrac
         replica.close()
 
 
-@settings(max_examples=40, **SETTINGS)
+@settings(max_examples=10, **SETTINGS)
 @given(st.data(), st.booleans())
 def test_the_store_says_what_compute_says_wherever_the_worker_dies(world, tmp_path_factory, data, contracts):
     said, plant = data.draw(world.sent()), world.plant(contracts)
     model, folder = world.World(plant), tmp_path_factory.mktemp("w")
     with pytest.MonkeyPatch.context() as patch:
-        worker = world.Worker(model, folder, patch, data.draw(st.integers(1, 5)))
+        fence = data.draw(st.sampled_from([0.0, 1e9]))
+        worker = world.Worker(model, folder, patch, data.draw(st.integers(1, 5)), fence)
         try:
             at = 0
             while at < len(said):
@@ -59,7 +60,7 @@ def test_the_store_says_what_compute_says_wherever_the_worker_dies(world, tmp_pa
                         pass
                     model.store.fails = None
                     worker.die(event == "loses all")
-                    worker = world.Worker(model, folder, patch, data.draw(st.integers(1, 5)))
+                    worker = world.Worker(model, folder, patch, data.draw(st.integers(1, 5)), fence)
             worker.settle()
             expected, configuration = world.whole(said, plant)
             there, wanted = model.store.of("figures"), world.expected(expected, configuration)

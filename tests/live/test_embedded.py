@@ -44,6 +44,7 @@ sources:
   - {source: tickets, measured_by: "sum([works/*:skip])", site: works, scope: 2, category: purchased_electricity}
 """
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=3)
+COMMAND = [sys.executable, "-c", "from scopeline.cli import main; main()"]
 
 
 def free_port() -> int:
@@ -60,10 +61,9 @@ class Instance:
         self.process: subprocess.Popen[bytes] | None = None
 
     def launched(self, *more: str) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-c", "from scopeline.cli import main; main()", "run", "--plant", str(self.folder)]
-        command += ["--port", str(self.console), "--mqtt-port", str(self.mqtt), "--no-console", *more]
+        command = [*COMMAND, "run", "--plant", str(self.folder), "--port", str(self.console), "--mqtt-port", str(self.mqtt)]
         with (self.folder / "out.log").open("ab") as out:
-            self.process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
+            self.process = subprocess.Popen([*command, "--no-console", *more], stdout=out, stderr=out, start_new_session=True)
         return self.process
 
     def start(self, *more: str) -> float:
@@ -208,22 +208,16 @@ def test_kill_in_loops_loses_nothing_and_counts_once(instance: Instance) -> None
 def test_start_and_stop(instance: Instance) -> None:
     instance.start()
     instance.answered()
-    place = instance.folder / ".scopeline/instance.json"
-    until = time.monotonic() + 20
+    place, until = instance.folder / ".scopeline/instance.json", time.monotonic() + 20
     while not place.exists() and time.monotonic() < until:  # it is written once the API answers
         time.sleep(0.02)
     note = json.loads(place.read_text())
     assert note["address"] == f"http://127.0.0.1:{instance.console}"
-    second = subprocess.run(
-        [sys.executable, "-c", "from scopeline.cli import main; main()", "run", "--plant", str(instance.folder), "--port", "0"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    again = [*COMMAND, "run", "--plant", str(instance.folder), "--port", "0"]
+    second = subprocess.run(again, capture_output=True, text=True, timeout=60)
     assert second.returncode == 1 and "already runs on this plant folder" in second.stderr
     code, seconds = instance.stop(signal.SIGINT)
-    assert code == 0 and seconds < 10, instance.said()
-    assert not place.exists()
+    assert code == 0 and seconds < 10 and not place.exists(), instance.said()
     assert "Stopped." in instance.said()
 
 
@@ -239,8 +233,7 @@ def test_a_stop_while_it_starts_leaves_nothing_behind(instance: Instance) -> Non
         ended.add(code)
         said = instance.said()
         assert code in (0, -signal.SIGTERM) and seconds < 10, said  # -SIGTERM: before anything of ours ran
-        assert code or said.endswith("Stopped.\n"), said
-        assert not any(word in said for word in ("Traceback", "Exception", "Aborted")), said
+        assert (code or said.endswith("Stopped.\n")) and not any(word in said for word in ("Traceback", "Exception", "Aborted")), said
         assert running.poll() is not None and not (instance.folder / ".scopeline/instance.json").exists()
         Log(instance.folder / ".scopeline/scopeline.duckdb").close()  # nobody holds the file, and it is whole
     assert ended == {0, -signal.SIGTERM}, "the moments reach from before the start to after it"

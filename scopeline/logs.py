@@ -116,12 +116,17 @@ def setup(form: Format, level: Level = "info") -> None:
     handler.setFormatter(Json() if form == "json" else Text())
     handler.addFilter(Sparing())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    if level != "debug":
-        for name, most in _QUIET.items():
-            logging.getLogger(name).setLevel(most)
+    for name, most in _QUIET.items():
+        logging.getLogger(name).setLevel(most if level != "debug" else logging.NOTSET)
     logging.captureWarnings(True)
     sys.excepthook = _uncaught
     threading.excepthook = lambda what: _uncaught(what.exc_type, what.exc_value, what.exc_traceback)
+
+
+def setup_command() -> None:
+    """For a command that ends by itself: it says what is wrong, so the libraries need not."""
+    setup("text", "warning")
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
 
 
 def _uncaught(kind: type[BaseException], value: BaseException | None, trace: Any) -> None:

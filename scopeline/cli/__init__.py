@@ -12,6 +12,8 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
+from scopeline.logs import setup_command
+
 COMMANDS = {
     "demo": "scopeline.cli.demo",
     "init": "scopeline.cli.init",
@@ -98,6 +100,7 @@ def main() -> None:
     Threads that still wait for a server that is down are left behind: they must not hold up the end.
     """
     code: int | str | None = 0
+    setup_command()
     try:
         app(prog_name="scopeline")
     except SystemExit as ended:

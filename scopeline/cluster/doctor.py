@@ -4,6 +4,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -71,7 +72,7 @@ def gathered(looks: Mapping[str, Look], seconds: float) -> list[Finding]:
 def _one(name: str, look: Look, answer: "queue.SimpleQueue[Finding | None]") -> None:
     try:
         for finding in look():
-            answer.put(finding)
+            answer.put(replace(finding, what=hidden(finding.what), remedy=hidden(finding.remedy)))
     except Exception as error:  # whatever it is: the other looks go on, and the report says it
         what, _, remedy = hidden(str(error) or type(error).__name__).partition(" -> ")
         answer.put(Finding("error", name.partition(" ")[0], what, f"{remedy[:1].upper()}{remedy[1:]}"))

@@ -22,7 +22,7 @@ PATIENCE_MS = 5_000
 LATE = timedelta(minutes=2)
 """A record that waits longer than this for its figures is a finding."""
 SKEW = timedelta(seconds=5)
-_ASK = 3.0
+_ASK = 5.0
 """Seconds for reading single records."""
 
 
@@ -93,7 +93,10 @@ def _groups(admin: Any, reader: Any, kafka: Kafka, plant_dir: Path) -> Iterator[
         if about == "archive":
             yield from _retention(since, kafka, now)
     last = times(reader, {place: ends[place] - 1 for place in places if ends[place] > begins[place]})
-    yield from _clock(max(last.values(), default=None), now)
+    if last or not any(ends[place] > begins[place] for place in places):
+        yield from _clock(max(last.values(), default=None), datetime.now(UTC))
+    else:
+        yield Finding("warning", "clock", f"Kafka gave no record within {_ASK:.0f} s", "It is slow, or fetching is not allowed.")
     yield from _versions(work, raw, ends, kafka, plant_dir)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from scopeline.api.health import exposition
 from scopeline.cluster.roles import METRICS
+from scopeline.logs import hidden
 
 
 class Healthy(Protocol):
@@ -53,7 +54,7 @@ def _handler(roles: Healthy, described: Mapping[str, tuple[str, str]]) -> type[B
                 self._answer(404, json.dumps({"error": "not found", "remedy": "ask /healthz, /readyz or /metrics"}) + "\n")
 
         def _answer(self, status: int, text: str, kind: str = "text/plain; charset=utf-8") -> None:
-            body = text.encode()
+            body = hidden(text).encode()
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))

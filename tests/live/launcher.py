@@ -13,7 +13,7 @@ import sys
 from typing import Any
 
 from scopeline.cli import main
-from scopeline.cluster import membership, part, process, watchdog
+from scopeline.cluster import membership, part, process, sweep, watchdog
 
 
 class Limits:
@@ -40,6 +40,11 @@ class Limits:
     def measured(seconds: float) -> None:
         """How often the lag is measured."""
         process._LAG_EVERY = seconds
+
+    @staticmethod
+    def sweep(seconds: float) -> None:
+        """How often an hour of the store is compared."""
+        sweep.EVERY = seconds
 
     @staticmethod
     def sleeps(at: str) -> None:

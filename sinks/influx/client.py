@@ -46,7 +46,6 @@ class Influx(Connection):
     ) -> None:
         super().__init__(settings, token, stop)
         self._compress = compress
-        self._service = WriteService(self.client.api_client)
         self._most = LINES
 
     def write(self, bucket: str, lines: pl.Series | Iterable[str]) -> Written:
@@ -120,7 +119,8 @@ class Influx(Connection):
             body, how["content_encoding"] = gzip.compress(body, 1), "gzip"
 
         def stored() -> bytes:
-            return self._service.post_write(self.settings.org, bucket, body, **how).data
+            service = WriteService(self.client.api_client)
+            return service.post_write(self.settings.org, bucket, body, **how).data
 
         return self.insist(lambda: answered(stored)[0], (400, 413, 422), len(part) > FEWEST)
 

@@ -2,6 +2,7 @@
 
 import random
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -46,13 +47,11 @@ class Connection:
         headers = {"Authorization": f"Token {word}"} if word else {}
         self._http = httpx.Client(base_url=settings.url, headers=headers, timeout=settings.timeout.total_seconds())
         self.client = opened(settings, word)
+        weakref.finalize(self, self.client.close)  # at the latest before Python ends: while it ends, the client complains
 
     def close(self) -> None:
         self._http.close()
-        api = self.client.api_client
         self.client.close()
-        if api:
-            api.rest_client = None  # else it closes once more while Python ends, and complains
 
     def ask(self, method: str, path: str, missing: bool = False, **how: Any) -> httpx.Response:
         """One attempt. InfluxProblem where the server cannot be reached or refuses; `missing`: a 404 is an answer."""

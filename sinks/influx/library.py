@@ -34,7 +34,7 @@ def answered(call: Callable[..., Any], *given: Any, **named: Any) -> tuple[httpx
         return httpx.Response(200), call(*given, **named)
     except ApiException as refused:
         if not refused.status:  # TLS
-            raise httpx.NetworkError(str(refused.reason)) from None
+            raise httpx.NetworkError(" ".join(str(refused.reason).split())) from None
         asked = {"Retry-After": refused.retry_after} if refused.retry_after else {}
         return httpx.Response(refused.status, headers=asked, content=refused.body), None
     except HTTPError as problem:

@@ -2,6 +2,7 @@
 
 import json
 import struct
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -70,10 +71,11 @@ def bucket(influx):
 def test_setup_makes_what_is_missing_and_nothing_twice(influxdb, unique, influx):
     assert setup(influx) == []
     shorter = client(influxdb, unique, retention=timedelta(days=900), health_retention=timedelta(days=7))
-    assert setup(shorter) == [
-        f"bucket {unique} now kept 900 d, before for ever",
-        f"bucket {unique}_health now kept 7 d, before 90 d",
-    ]
+    for dry_run in (True, False):
+        assert setup(shorter, dry_run) == [
+            f"bucket {unique} now kept 900 d, before for ever",
+            f"bucket {unique}_health now kept 7 d, before 90 d",
+        ]
     assert setup(influx) == [
         f"bucket {unique} now kept for ever, before 900 d",
         f"bucket {unique}_health now kept 90 d, before 7 d",
@@ -83,6 +85,22 @@ def test_setup_makes_what_is_missing_and_nothing_twice(influxdb, unique, influx)
     assert made["retentionRules"][0]["shardGroupDurationSeconds"] == 28 * 86400
     influx.ping()
     assert influx.version().lstrip("v").startswith("2.")
+
+
+def test_setup_maps_a_bucket_that_was_made_anew(unique, influx, bucket):
+    """The mapping of before names the bucket that is gone."""
+    influx.call(influx.client.buckets_api().delete_bucket, influx.client.buckets_api().find_bucket_by_name(bucket))
+    for dry_run in (True, False):
+        assert setup(influx, dry_run) == [f"bucket {unique} made, kept for ever", f"InfluxQL database {unique} made"]
+    assert setup(influx) == []
+    influx.write(bucket, [f"m v=1.0 {micros(AT)}"])
+    assert asked(influx, "SELECT v FROM m") == [[micros(AT), 1.0]]
+
+
+def test_a_write_starts_no_thread(influx, bucket):
+    before = threading.active_count()
+    assert influx.write(bucket, [f"m v={k}.0 {micros(AT) + k}" for k in range(20_000)]).accepted == 20_000
+    assert threading.active_count() == before
 
 
 def test_setup_without_permission_says_so(influx, influxdb, bucket):

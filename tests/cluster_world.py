@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 from hypothesis import strategies as st
 from kafka import TopicPartition
+from kafka.coordinator.base import MemberState
 
 from ingest.records import decode, pack
 from processors.output import finish_base
@@ -195,8 +196,7 @@ class Store:
     def delete(self, bucket: str, measurement: str, keys: pl.DataFrame, every: timedelta | None = None) -> int:
         named = [name for name in keys.columns if name != "time"]
         wanted = {
-            (tuple(row[name] or "" for name in named), round(row["time"].timestamp() * 1e6))
-            for row in keys.iter_rows(named=True)
+            (tuple(row[name] or "" for name in named), round(row["time"].timestamp() * 1e6)) for row in keys.iter_rows(named=True)
         }
         kept = self.points.get(measurement, {})
         for tags, at in list(kept):
@@ -352,6 +352,9 @@ class Consumer:
             raise self.fails.pop(0)
         for said in offsets.values():
             self.world.committed = SimpleNamespace(offset=said.offset, metadata=said.metadata)
+
+    def group_metadata(self) -> Any:
+        return SimpleNamespace(state=MemberState.STABLE)
 
     def pause(self, *_: Any) -> None: ...
     def resume(self, *_: Any) -> None: ...

@@ -15,8 +15,9 @@ from ingest.routing import keys
 from schemas.plant import Plant
 from scopeline.cluster.carry import read
 from scopeline.cluster.history import History
+from scopeline.cluster.horizon import decoded_offsets
 from scopeline.cluster.part import Part
-from scopeline.cluster.replica import AHEAD, BEGINNING, Replica, decoded_offsets
+from scopeline.cluster.replica import AHEAD, BEGINNING, Replica
 
 if TYPE_CHECKING:
     from scopeline.cluster.process import Process

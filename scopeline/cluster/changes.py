@@ -110,6 +110,13 @@ class NotingLog(Log):
         found = self.asked(sql, [since])
         return loaded(found, CHANGES)
 
+    def retagged(self, sources: list[str]) -> None:
+        """All figures of these sources belong to other series from now on."""
+        if sources:
+            columns = ", ".join(f'"{name}"' for name in FIGURE_KEY)
+            sql = f"INSERT INTO changes SELECT ?, {columns}, true FROM figures WHERE source IN (SELECT unnest(?))"
+            self.write.execute(sql, [self.place, sources])
+
     def touched(self, since: int) -> pl.DataFrame:
         """Windows (source, start, end) that were computed again at or after a place, merged."""
         found = self.asked('SELECT DISTINCT source, start, "end" FROM touched WHERE place >= ?', [since])

@@ -21,7 +21,8 @@ from scopeline import windows
 from scopeline.cluster.carry import Carrier, Sender
 from scopeline.cluster.changes import CHANGES, TOUCHED
 from scopeline.cluster.failpoint import failpoint
-from scopeline.cluster.replica import BEGINNING, Replica, horizon
+from scopeline.cluster.horizon import horizon
+from scopeline.cluster.replica import BEGINNING, Replica
 from scopeline.cluster.tell import Teller, events_since, readings_since, traffic_since
 from scopeline.log.tables import loaded
 

@@ -4,10 +4,9 @@ What is in the file is a function of the messages applied to it, whatever their 
 or restarted says the same as one that was not.
 """
 
-import json
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,18 +14,17 @@ from typing import Any, TypeVar
 import duckdb
 import polars as pl
 
-from ingest.routing import REF
-from schemas.frames import MESSAGES, READINGS, TIME, empty, shaped
+from schemas.frames import MESSAGES, READINGS, empty, shaped
 from schemas.plant import Plant
 from scopeline import pipeline
 from scopeline.cluster.carry import Carried
 from scopeline.cluster.changes import NotingLog
 from scopeline.cluster.complete import Older, Reach
+from scopeline.cluster.keep import Broken, NotingUpkeep, OfSites, Sites, differs
 from scopeline.corrections import edited, feeds_read
 from scopeline.log import StateError, Store
 from scopeline.log.tables import METERS
-from scopeline.reprice import sources_fingerprints
-from scopeline.upkeep import Upkeep, units_seen
+from scopeline.upkeep import units_seen
 from scopeline.worker import unreadable
 
 log = logging.getLogger(__name__)
@@ -39,42 +37,11 @@ _PAUSES = (0.5, 1, 2, 5, 10)
 
 History = Callable[[int, datetime], Iterator[pl.DataFrame]]
 """Messages before an offset of the log, received at or after an instant."""
-Sites = Callable[[Plant], Iterable[str]]
-"""The sites of a plant whose readings are kept."""
 Answer = TypeVar("Answer")
-
-
-class _Steps:
-    """scopeline.pipeline, reading no more than what certain sites say."""
-
-    def __init__(self, sites: Sites) -> None:
-        self._sites = sites
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(pipeline, name)
-
-    def read(self, messages: pl.DataFrame, configuration: pipeline.Configuration) -> pipeline.Read:
-        found = pipeline.read(messages, configuration)
-        mine = pl.col("site").cast(pl.String).is_in([*self._sites(configuration.plant), REF])
-        return found._replace(readings=found.readings.filter(mine))
 
 
 class Stopping(Exception):
     """The process stops while something waits."""
-
-
-class _Upkeep(Upkeep):
-    """Notes the windows that are computed again."""
-
-    log: NotingLog
-
-    def _price(self, wanted: pl.DataFrame, compare: bool) -> dict[str, int]:
-        self.log.touch(wanted)
-        return super()._price(wanted, compare)
-
-
-class Broken(Exception):
-    """What messages say cannot be computed; the cause says why."""
 
 
 class Replica:
@@ -99,11 +66,13 @@ class Replica:
         self.problem: str | None = None
         self.offsets: dict[str, int] = self.store.fact("offsets", {})
         self.reach = Reach(self.store)
-        steps: Any = pipeline if sites is None else _Steps(sites)
-        self.upkeep = _Upkeep(self.log, steps, self._needs)
+        steps: Any = pipeline if sites is None else OfSites(sites)
+        self.upkeep = NotingUpkeep(self.log, steps, self._needs)
         seen = units_seen(self.store.meters())
         self.upkeep.load(pipeline.configure(configuration.plant, configuration.catalogue, seen, configuration))
         self._remember(configuration)
+        if begun := self.store.fact("extending"):
+            self.extend(datetime.fromisoformat(begun["at"]))
 
     def close(self) -> None:
         self.log.close()
@@ -131,10 +100,9 @@ class Replica:
             count = done.get(name, 0) + more
             if count >= messages.height:
                 self.log.set("offsets", ahead)
-            if left := count - messages.height if count >= messages.height else count:
-                self.log.set("done", {**done, name: left})
-            elif name in done:
-                self.log.set("done", {one: n for one, n in done.items() if one != name})
+                count -= messages.height
+            if count or done.get(name):
+                self.log.set("done", {**done, name: count})
 
         left = messages[self.store.fact("done", {}).get(name, 0) :]  # a batch that was cut off is in the file up to there
         for part in left.iter_slices(_MOST):
@@ -195,19 +163,30 @@ class Replica:
 
         What it says of the past has been told already, so nothing of it is noted.
         """
-        if self.reach.complete_from is None:
+        if self.reach.complete_from is None or at >= self.reach.complete_from:
             return
+        begun = self.store.fact("extending") or {"at": at.isoformat(), "done": 0}
+        if begun["at"] != at.isoformat():  # one that was cut off comes first
+            self.extend(datetime.fromisoformat(begun["at"]))
+            return self.extend(at)
         since = max(at - AHEAD, BEGINNING) if at > BEGINNING else BEGINNING
         until = self.store.fact("history_from")
-        known = datetime.fromisoformat(until) if until else None
+        fresh = pl.col("received_at") >= since
+        fresh &= pl.col("received_at") < datetime.fromisoformat(until) if until else True
         log.info("reading the archive back to %s", since.isoformat(timespec="minutes"))
-        noting, lenient = self.log.noting, self.reach.lenient
+
+        def also(more: int) -> None:
+            done = (self.store_within.fact("extending") or {"done": 0})["done"]
+            self.log.set("extending", {"at": at.isoformat(), "done": done + more})
+
+        noting, lenient, known = self.log.noting, self.reach.lenient, begun["done"]
         self.log.noting, self.reach.lenient = False, True
         try:
             for messages in self._history(self.store.fact("first_offset", 0), since) if self._history else ():
-                new = messages if known is None else messages.filter(pl.col("received_at") < known)
+                new = messages.filter(fresh)
+                known, new = max(0, known - new.height), new[known:]
                 for part in new.iter_slices(_MOST):
-                    self._add(part)
+                    self._add(part, also)
                     self._breathe()
             self._within(lambda: self._extended(at, since))
         finally:
@@ -215,23 +194,22 @@ class Replica:
 
     def _extended(self, at: datetime, since: datetime) -> None:
         self.log.set("history_from", since.isoformat())
+        self.log.set("extending", None)
         self.reach.extended(self.log, None if at <= BEGINNING else at)
 
     # configuration -------------------------------------------------------------------------------------------------------
     def configure(self, plant: Plant, version: str) -> int:
         """Put another plant in force; how many figures changed. What it changes of the past is read from the archive."""
-        if self._differs(plant):
+        if differs(self.store, self.upkeep.state, plant):
             self.extend(BEGINNING)
         self.log.noting = True
         change = self._complete(lambda: edited(self.upkeep, plant, version))
         return change.figures + sum(self._catch_up().values())
 
-    def _differs(self, plant: Plant) -> bool:
-        state = self.upkeep.state
-        new = pipeline.configure(plant, state.configuration.catalogue, units_seen(state.meters), state.configuration)
-        return feeds_read(plant) != self.store.fact("feeds", {}) or sources_fingerprints(new.plan) != self.store.fact(
-            "sources", {}
-        )
+    def settle(self) -> None:
+        """Compute what an edit left when the process ended."""
+        self.log.noting = True
+        self._catch_up()
 
     def _remember(self, configuration: pipeline.Configuration) -> None:
         """A new file is made under this configuration."""
@@ -319,28 +297,4 @@ class Replica:
         if carried:
             seen, was = units_seen(carried.meters), self.configuration
             self.upkeep.load(pipeline.configure(was.plant, was.catalogue, seen, was))
-        self._within(lambda: self.log.set("sources", sources_fingerprints(self.configuration.plan)))  # all of nothing is there
-
-
-def decoded_offsets(text: str | None) -> dict[str, Any]:
-    """The metadata of a committed offset; {} where it is none of ours.
-
-    >>> decoded_offsets('{"ref": 3}'), decoded_offsets("")
-    ({'ref': 3}, {})
-    """
-    try:
-        found = json.loads(text or "{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def horizon(newest: datetime, span: timedelta, step: timedelta = timedelta(hours=1)) -> datetime:
-    """From when on a worker without state reads the log again, in whole steps, so that it moves seldom.
-
-    >>> horizon(datetime(2026, 3, 3, 10, 25, tzinfo=UTC), timedelta(hours=48)).isoformat()
-    '2026-03-01T10:00:00+00:00'
-    """
-    us = round((newest - span).timestamp() * 1_000_000)
-    size = step // timedelta(microseconds=1)
-    return pl.Series([us - us % size], dtype=pl.Int64).cast(TIME).item()
+        self._within(self.upkeep.begin)

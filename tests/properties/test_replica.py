@@ -13,7 +13,7 @@ from scopeline.cluster.replica import Replica
 SETTINGS = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "phases": [Phase.explicit, Phase.generate]}
 
 
-@settings(max_examples=10, **SETTINGS)
+@settings(max_examples=8, **SETTINGS)
 @given(st.data(), st.booleans())
 def test_a_replica_says_what_compute_says(world, tmp_path_factory, data, contracts):
     said, plant = data.draw(world.sent()), world.plant(contracts)
@@ -33,7 +33,7 @@ def test_a_replica_says_what_compute_says(world, tmp_path_factory, data, contrac
         replica.close()
 
 
-@settings(max_examples=10, **SETTINGS)
+@settings(max_examples=8, **SETTINGS)
 @given(st.data(), st.booleans())
 def test_the_store_says_what_compute_says_wherever_the_worker_dies(world, tmp_path_factory, data, contracts):
     said, plant = data.draw(world.sent()), world.plant(contracts)

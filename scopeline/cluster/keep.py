@@ -1,0 +1,74 @@
+"""Upkeep of a replica's figures: reads no more than what its own sites say, and notes what the store must be told."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import polars as pl
+
+from ingest.routing import REF
+from schemas.plant import Plant
+from scopeline import pipeline
+from scopeline.cluster.changes import NotingLog
+from scopeline.corrections import feeds_read
+from scopeline.log import Store
+from scopeline.reprice import sources_fingerprints
+from scopeline.upkeep import State, Upkeep, units_seen
+
+Sites = Callable[[Plant], Iterable[str]]
+"""The sites of a plant whose readings are kept."""
+
+
+class OfSites:
+    """scopeline.pipeline, reading no more than what certain sites say."""
+
+    def __init__(self, sites: Sites) -> None:
+        self._sites = sites
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(pipeline, name)
+
+    def read(self, messages: pl.DataFrame, configuration: pipeline.Configuration) -> pipeline.Read:
+        found = pipeline.read(messages, configuration)
+        mine = pl.col("site").cast(pl.String).is_in([*self._sites(configuration.plant), REF])
+        return found._replace(readings=found.readings.filter(mine))
+
+
+class NotingUpkeep(Upkeep):
+    """Notes the windows that are computed again, and figures whose series change because their source is tagged otherwise."""
+
+    log: NotingLog
+
+    def begin(self) -> None:
+        """A file without figures has all of them under the configuration in force; inside a transaction."""
+        self.log.set("sources", sources_fingerprints(self.state.configuration.plan))
+        self.tag(noting=False)
+
+    def configure(self, plant: Plant) -> None:
+        """Compile for this plant and the meters seen; inside a transaction."""
+        super().configure(plant)
+        self.tag(self.log.noting)
+
+    def tag(self, noting: bool) -> None:
+        """Remember how sources are tagged; noting: all figures of those that are tagged otherwise than before are noted."""
+        rows = self.state.configuration.plan.tagged.iter_rows(named=True)
+        now = {row.pop("source"): {name: value for name, value in row.items() if value} for row in rows}
+        before = self.store.fact("tags")
+        if now != before:
+            self.log.set("tags", now)
+            if noting and before is not None:
+                self.log.retagged([source for source, tags in before.items() if tags != now.get(source, tags)])
+
+    def _price(self, wanted: pl.DataFrame, compare: bool) -> dict[str, int]:
+        self.log.touch(wanted)
+        return super()._price(wanted, compare)
+
+
+def differs(store: Store, state: State, plant: Plant) -> bool:
+    """Whether under another plant messages would say, or sources compute, something else than what is stored."""
+    was = state.configuration
+    new = pipeline.configure(plant, was.catalogue, units_seen(state.meters), was)
+    return feeds_read(plant) != store.fact("feeds", {}) or sources_fingerprints(new.plan) != store.fact("sources", {})
+
+
+class Broken(Exception):
+    """What messages say cannot be computed; the cause says why."""

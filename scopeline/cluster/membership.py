@@ -1,5 +1,6 @@
 """A worker as a member of its consumer group: its two consumers, partitions that come and go, and waiting without falling out."""
 
+import gc
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.coordinator.base import MemberState
 from kafka.errors import KafkaError, RebalanceInProgressError
 from kafka.structs import OffsetAndMetadata
 
@@ -18,8 +20,11 @@ if TYPE_CHECKING:
     from scopeline.cluster.process import Process
 
 SESSION_S, HEARTBEAT_S, POLL_S = 30, 3, 600
-RECORDS = 20_000
-"""Of one poll, at most."""
+RECORDS = 50_000
+"""Of one poll, at most: a worker that is behind takes large batches, since much of a batch's cost is the same for any size."""
+GARBAGE = (100_000, 20, 10)
+"""Thresholds of Python's search for cycles: with the usual ones it takes a fifth of a busy worker's time, since a batch of Kafka
+records is some hundred thousand objects, none of them garbage."""
 METADATA_S = 10
 """A member that joins before it knows the topic's partitions gives out none of them, until it asks again."""
 COMMIT_MS = 20_000
@@ -29,6 +34,9 @@ _CLOSE_MS = 4000
 @contextmanager
 def member(process: "Process") -> Iterator[tuple[Any, Any]]:
     """The consumer of the raw topic, in the group, and that of the reference topic, which every worker reads whole."""
+    gc.collect()
+    gc.freeze()  # what start-up made stays
+    gc.set_threshold(*GARBAGE)
     common = consumer(process.kafka, process.plant_dir) | {"fetch_max_wait_ms": 100, "max_partition_fetch_bytes": 8 * 1024 * 1024}
     data = KafkaConsumer(
         **common,
@@ -81,6 +89,11 @@ class Waiting(threading.Event):
                 return True
             process.breathe()
         return process.stopping.is_set()
+
+
+def joined(consumer: Any) -> bool:
+    """Whether the group counts this member. A coordinator that never answers leaves it outside, without any error."""
+    return bool(consumer.group_metadata().state == MemberState.STABLE)
 
 
 def sure(process: "Process") -> None:

@@ -9,11 +9,9 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 from kafka import TopicPartition
 from kafka.errors import KafkaError, RebalanceInProgressError
 from kafka.structs import OffsetAndMetadata
@@ -24,7 +22,8 @@ from scopeline.cluster.assign import Assigner
 from scopeline.cluster.carry import Sender
 from scopeline.cluster.failpoint import failpoint
 from scopeline.cluster.history import HistoryMissing
-from scopeline.cluster.membership import COMMIT_MS, RECORDS, SESSION_S, Waiting, lost, member, sure
+from scopeline.cluster.lag import Lag
+from scopeline.cluster.membership import COMMIT_MS, RECORDS, SESSION_S, Waiting, joined, lost, member, sure
 from scopeline.cluster.part import Gone, Part
 from scopeline.cluster.place import Place
 from scopeline.cluster.plant_topic import KafkaProblem, PlantTopic
@@ -41,7 +40,7 @@ from sinks.influx import Influx, InfluxProblem, Stopped
 log = logging.getLogger(__name__)
 
 TOKEN = "SCOPELINE_INFLUXDB_TOKEN"
-_PLANT_EVERY, _LAG_EVERY, _RENEW_EVERY, _AGAIN = 1.0, 10.0, 3600.0, 5.0
+_PLANT_EVERY, _RENEW_EVERY, _AGAIN = 1.0, 3600.0, 5.0
 _BREATH = 20.0
 """Seconds of long work after which the group is told that this member lives."""
 
@@ -57,13 +56,13 @@ class Process:
         self.watchdog = watchdog or Watchdog()
         self.parts: dict[int, Part] = {}
         self.problem: str | None = "starting"
-        self.lag: dict[int, int] = {}
+        self.lag = Lag()
         self.committed_at: float | None = None
         self.corrected = 0  # figures that differed in InfluxDB
         self.teller: Teller | None = None
         self.sender: Sender | None = None
         self.busy: Part | None = None
-        self._polled = self._plant_at = self._lag_at = 0.0
+        self._polled = self._plant_at = 0.0
         self._renewed_at = time.monotonic()
         self.sweep = Sweep()
 
@@ -84,7 +83,8 @@ class Process:
                 except (KafkaError, KafkaProblem, InfluxProblem, HistoryMissing, VaultProblem, OSError) as error:
                     self.problem = f"{type(error).__name__}: {error}" if isinstance(error, KafkaError) else str(error)
                     log.debug("%s; trying again in %.0f s", self.problem, _AGAIN, exc_info=True)
-                    self.watchdog.beat()
+                    if not isinstance(error, (KafkaError, KafkaProblem)):  # who gets nowhere with Kafka starts anew in the end
+                        self.watchdog.beat()
                     self.stopping.wait(_AGAIN)
         finally:
             self.watchdog.stop()
@@ -131,7 +131,8 @@ class Process:
 
     # one turn ------------------------------------------------------------------------------------------------------------
     def _turn(self) -> None:
-        self.watchdog.beat()
+        if joined(self.consumer):
+            self.watchdog.beat()
         self._take_plant()
         records = self._poll(250)
         self._take_reference()
@@ -251,6 +252,7 @@ class Process:
         self.watchdog.beat()
         if self.stopping.is_set():
             raise Stopping
+        self.lag.measure(self.consumer, self.names.raw, self.parts)
         if time.monotonic() - self._polled > _BREATH:
             held = self.consumer.assignment()
             self.consumer.pause(*held)
@@ -271,24 +273,7 @@ class Process:
                     part.close()
 
     def _measure(self) -> None:
-        """Lag by partition: for the watchdog, the metrics and InfluxDB."""
-        if time.monotonic() - self._lag_at < _LAG_EVERY or not self.parts or self.teller is None:
-            return
-        self._lag_at = time.monotonic()
-        places = [TopicPartition(self.names.raw, number) for number in self.parts]
-        ends = {place.partition: end for place, end in self.consumer.end_offsets(places).items()}
-        at = {number: part.position for number, part in self.parts.items()}
-        self.watchdog.positions(at, ends)
-        self.lag = {number: max(0, ends.get(number, 0) - position) for number, position in at.items()}
-        now = datetime.now(UTC)
-        rows = []
-        for number, part in self.parts.items():
-            newest = part.replica.upkeep.state.clocks["newest"].max()
-            seconds = (now - newest).total_seconds() if self.lag[number] and isinstance(newest, datetime) else 0.0
-            rows.append({"at": now, "partition": str(number), "records": float(self.lag[number]), "seconds": seconds})
-        self.teller.lag(
-            pl.DataFrame(
-                rows,
-                schema={"at": pl.Datetime("us", "UTC"), "partition": pl.String, "records": pl.Float64, "seconds": pl.Float64},
-            )
-        )
+        measured = self.lag.measure(self.consumer, self.names.raw, self.parts)
+        if measured and self.teller:
+            self.watchdog.positions(*measured)
+            self.teller.lag(self.lag.rows(self.parts))

@@ -145,9 +145,10 @@ class ProcessRole:
     @property
     def metrics(self) -> Values:
         process = self.process
+        lags = sorted(process.lag.records.items())
         parts = [({"partition": str(number)}, part) for number, part in sorted(process.parts.items())]
         found: Values = {
-            "scopeline_process_lag_records": [({"partition": str(n)}, float(lag)) for n, lag in sorted(process.lag.items())],
+            "scopeline_process_lag_records": [({"partition": str(n)}, float(lag)) for n, lag in lags],
             "scopeline_process_position": [(label, float(part.position)) for label, part in parts],
             "scopeline_process_committed": [(label, float(part.committed)) for label, part in parts],
             "scopeline_process_messages_total": [(label, float(part.messages)) for label, part in parts],

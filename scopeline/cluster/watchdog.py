@@ -5,6 +5,7 @@ nothing is worse than one that starts again.
 """
 
 import logging
+import math
 import os
 import threading
 import time
@@ -33,6 +34,7 @@ class Watchdog:
         self._hangs, self._stalls, self._end = hangs, stalls, end
         self._last = time.monotonic()
         self._stood: dict[int, tuple[int, float]] = {}
+        self._asked = -math.inf
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
@@ -46,8 +48,14 @@ class Watchdog:
         self._last = time.monotonic()
 
     def positions(self, at: Mapping[int, int], ends: Mapping[int, int], now: float | None = None) -> None:
-        """Partition -> offset read next, and the end of the log: a position that stands while messages wait is a stall."""
+        """Partition -> offset read next, and the end of the log: a position that stands while messages wait is a stall.
+
+        What stood while the worker was busy elsewhere for long (the store was away) does not count: it did not look.
+        """
         now = time.monotonic() if now is None else now
+        if now - self._asked > self._stalls / 2:
+            self._stood.clear()
+        self._asked = now
         self._stood = {number: known for number, known in self._stood.items() if number in at}
         for number, position in at.items():
             before = self._stood.get(number)

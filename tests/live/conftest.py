@@ -68,7 +68,7 @@ servers = _load("scopeline_native_servers", ROOT / "deploy" / "native" / "server
 proxies = _load("scopeline_live_proxy", ROOT / "tests" / "live" / "proxy.py")
 archive_logs = _load("scopeline_live_archive_log", ROOT / "tests" / "live" / "archive_log.py")
 places = _load("scopeline_live_place", ROOT / "tests" / "live" / "place.py")
-_load("live_gauge", ROOT / "tests" / "live" / "gauge.py")
+gauges = _load("live_gauge", ROOT / "tests" / "live" / "gauge.py")
 _load("live_role", ROOT / "tests" / "live" / "role.py")
 clusters = _load("live_cluster_kit", ROOT / "tests" / "live" / "cluster_kit.py")
 
@@ -222,6 +222,12 @@ def cluster(tmp_path: Path, mosquitto: Mqtt, kafka: str, influxdb: Influx, uniqu
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture
+def until() -> Callable[..., bool]:
+    """until(true, seconds) waits for something, and says whether it came (tests/live/gauge.py)."""
+    return gauges.until
 
 
 @pytest.fixture

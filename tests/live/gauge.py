@@ -10,7 +10,7 @@ from typing import Any
 from paho.mqtt import client as paho
 
 
-def until(true: Callable[[], Any], timeout: float, every: float = 0.1) -> bool:
+def until(true: Callable[[], Any], timeout: float = 30, every: float = 0.1) -> bool:
     """Wait for something; whether it came."""
     end = time.monotonic() + timeout
     while time.monotonic() < end:

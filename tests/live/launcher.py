@@ -13,7 +13,7 @@ import sys
 from typing import Any
 
 from scopeline.cli import main
-from scopeline.cluster import membership, part, process, sweep, watchdog
+from scopeline.cluster import lag, membership, part, process, sweep, watchdog
 
 
 class Limits:
@@ -34,12 +34,12 @@ class Limits:
     def watchdog(limits: dict[str, float]) -> None:
         """hangs, stalls: seconds."""
         process.Watchdog = functools.partial(watchdog.Watchdog, **limits)
-        process._LAG_EVERY = 1.0
+        lag.EVERY = 1.0
 
     @staticmethod
     def measured(seconds: float) -> None:
         """How often the lag is measured."""
-        process._LAG_EVERY = seconds
+        lag.EVERY = seconds
 
     @staticmethod
     def sweep(seconds: float) -> None:

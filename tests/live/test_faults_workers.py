@@ -12,18 +12,11 @@ FENCE = 6 + 1 + 5
 """Seconds after an assignment until a worker looks at the store once more: session, timeout of a write, reserve."""
 
 
-def until(true: Any, timeout: float = 30) -> bool:
-    end = time.monotonic() + timeout
-    while not (found := true()) and time.monotonic() < end:
-        time.sleep(0.1)
-    return bool(found)
-
-
 def positions(*roles: Any) -> float:
     return sum(role.metric("scopeline_process_committed") for role in roles)
 
 
-def test_a_worker_that_slept_through_its_session_does_no_harm(cluster: Any) -> None:
+def test_a_worker_that_slept_through_its_session_does_no_harm(cluster: Any, until: Any) -> None:
     """It wakes with figures to tell, of a partition that has gone to another worker, even after the second look of that one."""
     plant = cluster(step=0.2, timeout="1s")
     plant.start("ingest").ready()
@@ -45,7 +38,7 @@ def test_a_worker_that_slept_through_its_session_does_no_harm(cluster: Any) -> N
     assert sleeper.code is None and other.code is None, plant.said()
 
 
-def test_partitions_that_come_and_go_every_few_seconds(cluster: Any) -> None:
+def test_partitions_that_come_and_go_every_few_seconds(cluster: Any, until: Any) -> None:
     """A member joins and leaves again and again: work goes on, and nothing is told twice or not at all."""
     plant = cluster(step=0.2, timeout="1s")
     plant.start("ingest").ready()
@@ -72,7 +65,7 @@ def test_partitions_that_come_and_go_every_few_seconds(cluster: Any) -> None:
     assert worker.code is None
 
 
-def test_a_partition_that_is_not_fetched_any_more_ends_the_process(cluster: Any) -> None:
+def test_a_partition_that_is_not_fetched_any_more_ends_the_process(cluster: Any, until: Any) -> None:
     """The library fetches nothing, without a word; started again, the worker goes on where it stood."""
     plant = cluster()
     plant.start("ingest").ready()

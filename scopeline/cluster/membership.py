@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.coordinator.base import MemberState
 from kafka.errors import KafkaError, RebalanceInProgressError
 from kafka.structs import OffsetAndMetadata
 
@@ -88,6 +89,11 @@ class Waiting(threading.Event):
                 return True
             process.breathe()
         return process.stopping.is_set()
+
+
+def joined(consumer: Any) -> bool:
+    """Whether the group counts this member. A coordinator that never answers leaves it outside, without any error."""
+    return bool(consumer.group_metadata().state == MemberState.STABLE)
 
 
 def sure(process: "Process") -> None:

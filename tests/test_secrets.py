@@ -5,6 +5,7 @@ Servers here are worse than real ones: what they refuse, they repeat. tests/live
 
 import base64
 import json
+import logging
 import os
 import signal
 import socket
@@ -255,13 +256,8 @@ def hunt(
     """Everything that is said and written, none of it with a secret."""
     said = {"commands": commands(folder, environment, asked), **roles(folder, environment, names, seconds)}
     for name, text in {**said, **written(folder.parent)}.items():
-        assert not leaks(text), f"{name} holds {leaks(text)}: ...{_around(text)}..."
+        assert not leaks(text), f"{name} holds {leaks(text)}"
     return said
-
-
-def _around(text: str) -> str:
-    at = min((text.find(value) for value in SECRETS.values() if value in text), default=0)
-    return text[max(0, at - 400) : at + 60]
 
 
 @pytest.mark.slow
@@ -295,8 +291,6 @@ def test_a_secret_that_was_read_is_black_in_text_json_and_tracebacks(tmp_path, c
     (tmp_path / "token").write_text("canary-token-77\n")
     found = secret(tmp_path, "token", "SCOPELINE_NOBODY")
     assert found and found.get_secret_value() == "canary-token-77" and "canary" not in repr(found)
-    import logging
-
     for form in (logs.Text(), logs.Json()):
         try:
             raise ValueError("Token canary-token-77 is refused")
@@ -304,4 +298,3 @@ def test_a_secret_that_was_read_is_black_in_text_json_and_tracebacks(tmp_path, c
             record = logging.LogRecord("a", logging.ERROR, "", 0, "with %s", ("canary-token-77",), sys.exc_info())
         text = form.format(record)
         assert "canary" not in text and text.count("***") >= 2 and "Traceback" in text
-    assert not logs.hidden("x" * 3 + "abc").startswith("***")

@@ -97,7 +97,8 @@ def _root(
 def main() -> None:
     """Entry point: exit 0 success, 1 a finding, 2 misuse.
 
-    Threads that still wait for a server that is down are left behind: they must not hold up the end.
+    Threads that still wait for a server that is down are left behind: they must not hold up the end. DuckDB's binding would
+    complain of itself while the interpreter is taken down.
     """
     code: int | str | None = 0
     setup_command()
@@ -116,7 +117,7 @@ def main() -> None:
         place = f"{error.filename}: " if error.filename else ""
         typer.echo(f"{place}{error.strerror or error}. Look at the path, its permissions and the free space.", err=True)
         code = 1
-    if threading.active_count() > 1 and isinstance(code, int | None):
+    if (threading.active_count() > 1 or "duckdb" in sys.modules) and isinstance(code, int | None):
         logging.shutdown()
         with suppress(OSError, ValueError):
             sys.stdout.flush()

@@ -121,6 +121,7 @@ def times(reader: Any, offsets: Mapping[TopicPartition, int]) -> dict[TopicParti
     if not offsets:
         return found
     reader.assign(list(offsets))
+    reader.resume(*offsets)  # the library remembers what was paused before
     for place, at in offsets.items():
         reader.seek(place, at)
     end = datetime.now(UTC) + timedelta(seconds=_ASK)

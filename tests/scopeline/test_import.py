@@ -128,6 +128,6 @@ def test_quoted_cells_stay_whole(tmp_path: Path) -> None:
     assert list(payloads_of(tmp_path / "a.ndjson", feed)) == [b'{"a": 1}', b'{"a": 2}']
 
 
-def test_cluster_is_not_there_yet(plant: Path) -> None:
-    assert "not available" in run("run", "--profile", "cluster", "--plant", str(plant / "plant"), code=2)
+def test_the_cluster_needs_its_servers_named(plant: Path) -> None:
+    assert "lacks kafka:" in run("run", "--profile", "cluster", "--plant", str(plant / "plant"), code=1)
     assert "cluster profile" in run("run", "--role", "ingest", "--plant", str(plant / "plant"), code=2)

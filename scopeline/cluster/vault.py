@@ -219,6 +219,8 @@ class Bucket:
 
 def _credentials(archive: Archive, plant_dir: Path) -> tuple[str, ...]:
     if archive.credentials_file is None:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+            hide(os.environ.get(name, ""))
         return ()
     try:
         lines = (plant_dir / archive.credentials_file).read_text(encoding="utf-8").split()

@@ -1,6 +1,7 @@
 """Upkeep of a replica's figures: reads no more than what its own sites say, and notes what the store must be told."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
 import polars as pl
@@ -10,10 +11,13 @@ from schemas.plant import Plant
 from scopeline import pipeline
 from scopeline.cluster.changes import NotingLog
 from scopeline.corrections import feeds_read
-from scopeline.log import Store
+from scopeline.log import Store, Working
+from scopeline.remeter import Needs, Remeter
 from scopeline.reprice import sources_fingerprints
 from scopeline.upkeep import State, Upkeep, units_seen
 
+History = Callable[[int, datetime], Iterator[pl.DataFrame]]
+"""Messages before an offset of the log, received at or after an instant."""
 Sites = Callable[[Plant], Iterable[str]]
 """The sites of a plant whose readings are kept."""
 
@@ -33,10 +37,36 @@ class OfSites:
         return found._replace(readings=found.readings.filter(mine))
 
 
+class _Remeter(Remeter):
+    """Remembers the windows (meter, start, end) in which amounts were looked at, whether they changed or not."""
+
+    def __init__(self, log: NotingLog, measure: Any, needs: Needs | None) -> None:
+        super().__init__(log, measure, needs)
+        self.windows: list[pl.DataFrame] = []
+
+    def _write(self, store: Working, spans: pl.DataFrame, amounts: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
+        self.windows.append(spans.select("meter", "start", "end"))
+        return super()._write(store, spans, amounts, events)
+
+
 class NotingUpkeep(Upkeep):
     """Notes the windows that are computed again, and figures whose series change because their source is tagged otherwise."""
 
     log: NotingLog
+
+    def __init__(self, log: NotingLog, steps: Any, needs: Needs | None = None) -> None:
+        super().__init__(log, steps, needs)
+        self._remeter = self._metered = _Remeter(log, steps.measure, needs)
+
+    def update(
+        self, spans: pl.DataFrame, levels: pl.DataFrame, before: pl.DataFrame, also: pl.DataFrame | None = None
+    ) -> dict[str, int]:
+        """As Upkeep does; noted is also where nothing changed here: a holder before may have told what has since been undone."""
+        self._metered.windows.clear()
+        found = super().update(spans, levels, before, also)
+        if self._metered.windows:
+            self.log.touch(self.state.dependents.aligned(pl.concat(self._metered.windows)))
+        return found
 
     def begin(self) -> None:
         """A file without figures has all of them under the configuration in force; inside a transaction."""

@@ -2,6 +2,8 @@
 whatever the order, the batches, and the place at which a worker dies, with its disk or without.
 """
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -54,10 +56,8 @@ def test_the_store_says_what_compute_says_wherever_the_worker_dies(world, tmp_pa
                     worker.settle()
                 else:
                     model.store.fails = model.store.operations + data.draw(st.integers(1, 4))
-                    try:
+                    with suppress(world.Crash):
                         worker.settle()
-                    except world.Crash:
-                        pass
                     model.store.fails = None
                     worker.die(event == "loses all")
                     worker = world.Worker(model, folder, patch, data.draw(st.integers(1, 5)), fence)

@@ -1,0 +1,155 @@
+"""A worker without servers: what it tells when a partition or an edit comes, and when it dies between two steps."""
+
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+from kafka.errors import CommitFailedError
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def start(world, tmp_path):
+    """start(model, fence=..., name=...): a Worker; all are ended after the test."""
+    patch, found = pytest.MonkeyPatch(), []
+
+    def make(model, fence=1e9, name="w", pace=50):
+        worker = world.Worker(model, tmp_path / name, patch, pace, fence)
+        found.append(worker)
+        return worker
+
+    yield make
+    for worker in found:
+        worker.die(False)
+    patch.undo()
+
+
+def said(world, hour, value, received=None, channel="plain"):
+    at = world.START + hour * HOUR
+    body = value if isinstance(value, dict) else {channel: value}
+    return world.message("t/a", at, world.START + (hour if received is None else received) * HOUR + 0.01 * HOUR, **body)
+
+
+def agrees(world, model, plant):
+    figures, configuration = world.whole(model.sent, plant)
+    assert model.store.of("figures") == world.expected(figures, configuration)
+
+
+def test_a_new_worker_tells_only_what_the_committed_offset_does_not_say(world, start):
+    plant = world.plant()
+    model = world.World(plant)
+    model.say([said(world, n, n) for n in range(200)])
+    first = start(model)
+    first.settle()
+    first.die(state_too=True)
+    told = dict(model.store.of("figures"))
+    model.store.points["figures"].clear()
+    model.say([said(world, 200, 200)])
+    second = start(model)
+    second.settle()
+    assert model.loaded == 0  # the horizon and what was carried over suffice
+    assert second.replica.store.fact("first_offset") > 0
+    again = model.store.of("figures")
+    assert again and max(at for _, at in again) > max(at for _, at in told)
+    assert min(at for _, at in again) > max(at for _, at in told) - 4 * 3600 * 1e6
+    model.store.points["figures"] = told | again
+    agrees(world, model, plant)
+
+
+def test_what_was_told_and_undone_before_it_was_committed_is_found_by_the_second_look(world, start):
+    plant = world.plant()
+    model = world.World(plant)
+    model.say([said(world, n, n) for n in range(4)])
+    first = start(model)
+    first.settle()
+    model.say([said(world, 2, {"ticket": 10, "id": "x"}, received=4)])
+    model.store.fails = model.store.operations + 2
+    with suppress(world.Crash):
+        first.settle()
+    model.store.fails = None
+    first.die(state_too=True)
+    model.say([said(world, 3, {"ticket": 11, "id": "x"}, received=5)])  # the event was at another time
+    second = start(model, fence=0.0)
+    second.settle()
+    agrees(world, model, plant)
+
+
+def test_readings_that_were_committed_to_the_file_and_not_told_are_told_after_a_crash(world, start):
+    model = world.World(world.plant())
+    model.say([said(world, n, n) for n in range(3)])
+    first = start(model)
+    model.store.fails = model.store.operations + 1
+    with suppress(world.Crash):
+        first.settle()
+    model.store.fails = None
+    assert len(model.store.of("readings")) < 3
+    first.die(state_too=False)
+    start(model).settle()
+    assert len(model.store.of("readings")) == 3
+
+
+def test_reference_readings_come_before_what_they_price(world, start):
+    plant = world.plant()
+    model = world.World(plant)
+    for n in range(40):
+        at = world.START + n * HOUR / 4
+        model.say([world.message("grid", at, at, g=100 + n), said(world, n / 4, n)])
+    first = start(model)
+    first.settle()
+    first.die(state_too=True)
+    model.say([said(world, 11, 60)])
+    second = start(model, pace=200)
+    second.reference.pace = 3
+    second.settle()
+    agrees(world, model, plant)
+
+
+@pytest.mark.parametrize("fate", ["alive", "dies", "loses all"])
+@pytest.mark.parametrize("edit", [{"line": "b"}, {"line": ""}, {"factor": "0.7"}, {"scale": 2}])
+def test_an_edit_is_told_wherever_it_finds_the_worker(world, start, fate, edit):
+    model = world.World(world.plant())
+    model.say([said(world, n, n) for n in range(6)])
+    worker = start(model)
+    worker.settle()
+    if fate != "alive":
+        worker.die(fate == "loses all")
+    new = world.plant(**edit)
+    model.plants.append(("000002", new))
+    if fate != "alive":
+        worker = start(model)
+    worker.settle()
+    agrees(world, model, new)
+    assert '"plant":"000002"' in model.committed.metadata
+
+
+def test_a_commit_that_is_refused_loses_nothing(world, start):
+    model = world.World(world.plant())
+    model.say([said(world, n, n) for n in range(3)])
+    worker = start(model)
+    worker.consumer.fails = [CommitFailedError()]
+    worker.settle()
+    assert model.committed.offset == 3
+    agrees(world, model, world.plant())
+
+
+def test_a_partition_that_goes_amid_work_is_told_no_further(world, start):
+    model = world.World(world.plant())
+    model.say([said(world, n, n) for n in range(3)])
+    worker = start(model)
+    worker.turn()
+    model.say([said(world, 3, 3)])
+    committed = model.committed
+    write = model.store.write
+
+    def revoked(*more):
+        found = write(*more)
+        worker.consumer.mine = False
+        worker.process.lose([0])
+        worker.process.breathe()
+        return found
+
+    model.store.write = revoked
+    worker.turn(2)
+    assert model.committed == committed
+    assert not worker.process.parts

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import polars as pl
 from kafka import TopicPartition
 from kafka.errors import KafkaTimeoutError
@@ -18,6 +19,7 @@ from scopeline.cluster.history import History
 from scopeline.cluster.horizon import decoded_offsets
 from scopeline.cluster.part import Part
 from scopeline.cluster.replica import AHEAD, BEGINNING, Replica
+from scopeline.log import DamagedState, damaged
 
 if TYPE_CHECKING:
     from scopeline.cluster.process import Process
@@ -61,7 +63,7 @@ class Assigner:
         if replica.offsets and replica.offsets.get("raw", 0) < start:
             log.warning("partition %d: the state is older than the log, it is made again", number)
             replica.close()
-            file.unlink()
+            put_away(file)
             replica = self._replica(file, number)
         if not replica.offsets:
             self._begin(replica, number, place, meta, start, committed)
@@ -77,7 +79,15 @@ class Assigner:
         def sites(plant: Plant) -> list[str]:
             return [site for site, key in keys(plant).items() if partition_of(key, partitions) == number]
 
-        return Replica(file, process.configuration, self._history(number), process.breathe, process.stopping, sites)
+        given = (process.configuration, self._history(number), process.breathe, process.stopping, sites)
+        try:
+            return Replica(file, *given)
+        except (DamagedState, duckdb.Error) as error:
+            if not isinstance(error, DamagedState) and not damaged(error):
+                raise
+            log.error("partition %d: %s is damaged (%s) and is made again from the log", number, file, first_line(error))
+            put_away(file)
+            return Replica(file, *given)
 
     def _history(self, number: int) -> Callable[[int, datetime], Iterator[pl.DataFrame]]:
         def before(first: int, since: datetime) -> Iterator[pl.DataFrame]:
@@ -112,6 +122,16 @@ class Assigner:
         if at is None:
             raise KafkaTimeoutError(f"no answer about {place.topic}")
         self._process.reference.seek(place, min(part.ref_position, at))
+
+
+def put_away(file: Path) -> None:
+    """Make room for a state that is made again; the one there was stays beside it, for whoever wants to know why."""
+    file.replace(file.with_suffix(".old"))
+    file.with_name(f"{file.name}.wal").unlink(missing_ok=True)
+
+
+def first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def partition_of(key: str, partitions: int) -> int:

@@ -7,6 +7,10 @@ import polars as pl
 from scopeline.log import Log, Store
 
 
+class Stopping(Exception):
+    """The process stops while something waits."""
+
+
 class Older(Exception):
     """Readings from `at` on are needed, and the file may lack some of them."""
 

@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import duckdb
 from kafka import TopicPartition
 from kafka.errors import KafkaError, RebalanceInProgressError
 from kafka.structs import OffsetAndMetadata
 
 from scopeline import pipeline
 from scopeline.catalogue import catalogue
-from scopeline.cluster.assign import Assigner
+from scopeline.cluster.assign import Assigner, first_line, put_away
 from scopeline.cluster.carry import Sender
 from scopeline.cluster.failpoint import failpoint
 from scopeline.cluster.history import HistoryMissing
@@ -33,6 +34,7 @@ from scopeline.cluster.tell import Teller
 from scopeline.cluster.topics import topics
 from scopeline.cluster.vault import VaultProblem
 from scopeline.cluster.watchdog import Watchdog
+from scopeline.log import DamagedState, damaged
 from scopeline.plant import load, secret
 from scopeline.tokens import STATE
 from sinks.influx import Influx, InfluxProblem, Stopped
@@ -168,15 +170,23 @@ class Process:
     @contextmanager
     def _at(self, part: Part) -> Iterator[None]:
         """Work on a part, which may be taken away meanwhile."""
-        self.busy = part
+        self.busy, broken = part, None
         try:
             yield
         except Gone:
             log.warning("partition %d went to another worker", part.number)
+        except (DamagedState, duckdb.Error) as error:
+            if not isinstance(error, DamagedState) and not damaged(error):
+                raise
+            log.error("partition %d: its state is damaged (%s) and is made again from the log", part.number, first_line(error))
+            self.lose([part.number])
+            broken = part.replica.log.path
         finally:
             self.busy = None
             if part.gone:
                 part.close()
+        if broken:
+            put_away(broken)
 
     def _confirm(self, part: Part) -> None:
         """Tell, then commit."""
@@ -245,6 +255,8 @@ class Process:
         if part.replica.store.fact("plant") != self.version:
             changed = part.replica.configure(self.configuration.plant, self.version)
             log.info("partition %d: %d figures changed by version %s", part.number, changed, self.version)
+        else:
+            part.replica.settle()
 
     # meanwhile -----------------------------------------------------------------------------------------------------------
     def breathe(self) -> None:

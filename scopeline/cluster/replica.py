@@ -6,7 +6,7 @@ or restarted says the same as one that was not.
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,8 +19,8 @@ from schemas.plant import Plant
 from scopeline import pipeline
 from scopeline.cluster.carry import Carried
 from scopeline.cluster.changes import NotingLog
-from scopeline.cluster.complete import Older, Reach
-from scopeline.cluster.keep import Broken, NotingUpkeep, OfSites, Sites, differs
+from scopeline.cluster.complete import Older, Reach, Stopping
+from scopeline.cluster.keep import Broken, History, NotingUpkeep, OfSites, Sites, differs
 from scopeline.corrections import edited, feeds_read
 from scopeline.log import StateError, Store
 from scopeline.log.tables import METERS
@@ -34,14 +34,7 @@ AHEAD = timedelta(days=1)
 """How much earlier than its observed_at a message may have been received: more than any clock that `accept` lets through."""
 _MOST = 50_000
 _PAUSES = (0.5, 1, 2, 5, 10)
-
-History = Callable[[int, datetime], Iterator[pl.DataFrame]]
-"""Messages before an offset of the log, received at or after an instant."""
 Answer = TypeVar("Answer")
-
-
-class Stopping(Exception):
-    """The process stops while something waits."""
 
 
 class Replica:
@@ -60,9 +53,16 @@ class Replica:
         sites: whose readings are kept (None: all); a message can speak of several sites, and is logged for each.
         """
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.log = NotingLog(file)
-        self.store = Store(self.log)
         self._history, self._breathe, self._stop = history, breathe, stop or threading.Event()
+        self.log = NotingLog(file)
+        try:
+            self._load(configuration, sites)
+        except BaseException:
+            self.close()
+            raise
+
+    def _load(self, configuration: pipeline.Configuration, sites: Sites | None) -> None:
+        self.store = Store(self.log)
         self.problem: str | None = None
         self.offsets: dict[str, int] = self.store.fact("offsets", {})
         self.reach = Reach(self.store)

@@ -24,6 +24,20 @@ class StateError(Exception):
     """The data file cannot be used: why, and what to do."""
 
 
+class DamagedState(StateError):
+    """What the file says cannot be trusted."""
+
+
+def damaged(error: Exception) -> bool:
+    """Whether DuckDB says that a file is not what was written.
+
+    >>> damaged(duckdb.IOException("Corrupt database file: computed checksum 1 does not match stored checksum 2"))
+    True
+    """
+    text = str(error).lower()
+    return any(word in text for word in ("corrupt", "checksum", "not a valid duckdb"))
+
+
 class Log:
     """The open data file. Writing: one thread, inside `transaction()`. Reading: `cursor()`, from any thread.
 
@@ -45,9 +59,9 @@ class Log:
             self._root.execute("SET TimeZone='UTC'")
             self._root.execute("SET enable_progress_bar=false")
         except duckdb.IOException as error:
-            raise StateError(_why_not(self.path, error)) from None
+            raise (DamagedState if damaged(error) else StateError)(_why_not(self.path, error)) from None
         except duckdb.Error as error:
-            raise StateError(f"{self.path} is no data file of Scopeline or is damaged ({_first(error)}). {_REMEDY}") from None
+            raise DamagedState(f"{self.path} is no data file of Scopeline or is damaged ({_first(error)}). {_REMEDY}") from None
         try:
             self._create() if fresh else self._accept()
         except BaseException:
@@ -104,11 +118,13 @@ class Log:
         try:
             yield
             self.write.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
             for tail in self.tails.values():
                 tail.forget()
             with suppress(duckdb.Error):  # a failed commit has rolled back already
                 self.write.execute("ROLLBACK")
+            if isinstance(error, duckdb.Error) and damaged(error):
+                raise DamagedState(_why_not(self.path, error)) from None
             raise
 
     def append(self, table: str, frame: pl.DataFrame) -> None:

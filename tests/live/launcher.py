@@ -10,6 +10,8 @@ import json
 import os
 import signal
 import sys
+import threading
+import time
 from typing import Any
 
 from scopeline.cli import main
@@ -75,6 +77,14 @@ class Limits:
         membership.KafkaConsumer = Deaf
 
 
+def orphaned(parent: int) -> None:
+    """Ends the process when the test that started it is gone."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+threading.Thread(target=orphaned, args=(os.getppid(),), daemon=True).start()
 for name, value in json.loads(sys.argv.pop(1)).items():
     getattr(Limits, name)(value)
 main()

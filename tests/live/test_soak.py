@@ -108,14 +108,16 @@ def test_everything_dies_in_random_order_and_nothing_is_lost_or_counted_twice(
         "kafka": server_kit.start_kafka(),
         "influxdb": server_kit.start_influxdb(),
     }
-    plant = cluster(servers["mosquitto"].port, servers["kafka"].address, servers["influxdb"], step=1 / RATE)
+    seconds = max(soak_seconds, 40)
+    step = 25 * 60 / (RATE * (2 * seconds + 120))  # by their own clocks they end before now
+    plant = cluster(servers["mosquitto"].port, servers["kafka"].address, servers["influxdb"], step=step)
     for role in ("ingest", "process", "process"):
         plant.start(role)
     bounces = Bounces(plant, servers, random.Random(seed))
     assert until(bounces.well, 60), plant.said()
     load = Load(plant, plant.gauge())
     load.start()
-    end = time.monotonic() + max(soak_seconds, 40)
+    end = time.monotonic() + seconds
     told = time.monotonic()
     while time.monotonic() < end:
         bounces.one(until)

@@ -122,6 +122,7 @@ def test_every_role_stops_amid_outages(cluster, server_kit):
     assert until(lambda: "cannot be used" in worker.asked("readyz")[1], 60) and until(
         lambda: ingest.asked("readyz")[0] == 503, 30
     )
+    assert until(lambda: "cannot be used" in worker.said_now(), 10)
     said = worker.said_now()
     assert said.count("cannot be used") == 1 and "Traceback" not in said, "once, then at growing intervals"
     assert [stopped(ingest), stopped(worker)] == [0, 0], "without Kafka from the start"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from itertools import combinations, islice
 
 from ingest import topics
@@ -24,6 +25,7 @@ def check(c: Context) -> None:
     _compiled(c)
     for item, feed in c.items("feeds"):
         _site(c, item, feed)
+        _ahead(c, item, feed)
         _elements(c, item, feed)
         if chain(feed)[-1:] == ("csv",) and feed.csv and feed.csv.columns:
             _columns(c, item, feed, feed.csv.columns)
@@ -64,6 +66,12 @@ def _hint(c: Context, fault: Fault) -> str:
     if fault.key == "decoder":
         return next((near(name, DECODERS) for name in chain(feed) if name not in DECODERS), "")
     return near(feed.broker, c.plant.settings.brokers) if fault.key == "broker" and feed.broker else ""
+
+
+def _ahead(c: Context, item: Item, feed: Feed) -> None:
+    """A worker that reads the log again from its horizon allows for clocks that are ahead by less than a day."""
+    if c.plant.settings.profile == "cluster" and feed.accept.ahead > timedelta(hours=23):
+        c.error(item, ("accept", "ahead"), "in a cluster a clock may be ahead by 23 h at most", "write ahead: 23h, or less")
 
 
 def _site(c: Context, item: Item, feed: Feed) -> None:

@@ -164,7 +164,7 @@ class Follower:
         if not self._replica.offsets:
             first = {name: starts[place] for name, place in self._places.items()}
             self._replica.start_all(first, whole=not any(first[name] for name in first if name != "ref"))
-            self._replica.extend(BEGINNING)
+        self._replica.extend(BEGINNING)  # what the log has no more; nothing to do where all of it has been read
         for name, place in self._places.items():
             at = self._replica.offsets.get(name, 0)
             if at < starts[place]:
@@ -203,15 +203,13 @@ class Follower:
         records = self._consumer.poll(timeout_ms=250, max_records=RECORDS)
         by_place = {place: name for name, place in self._places.items()}
         with self._turn:
-            for place, some in records.items():
-                messages, refused = decode(some)
-                for offset, reason in refused:
-                    log.error("record %d of %s %d holds no messages (%s)", offset, place.topic, place.partition, reason)
-                try:
-                    self._replica.apply(messages.drop("offset"), {by_place[place]: some[-1].offset + 1}, noting=False)
-                except BaseException:
+            try:
+                for place, some in records.items():
+                    self._apply(place, by_place[place], some)
+            except BaseException:  # what was polled and not applied comes again
+                for place in records:
                     self._consumer.seek(place, self._replica.offsets.get(by_place[place], 0))
-                    raise
+                raise
             if records:
                 self._problem = None
             if time.monotonic() - self._plant_at > _PLANT_EVERY:
@@ -225,6 +223,12 @@ class Follower:
             ends = self._consumer.end_offsets(list(self._places.values()))
             self._problem = None
             self._behind = sum(max(0, ends[place] - self._replica.offsets.get(name, 0)) for name, place in self._places.items())
+
+    def _apply(self, place: TopicPartition, name: str, records: list[Any]) -> None:
+        messages, refused = decode(records)
+        for offset, reason in refused:
+            log.error("record %d of %s %d holds no messages (%s)", offset, place.topic, place.partition, reason)
+        self._replica.apply(messages.drop("offset"), {name: records[-1].offset + 1}, noting=False)
 
     def _retain(self) -> None:
         """Once an hour: days of messages beyond the retention move from the data file to Parquet beside it."""

@@ -90,6 +90,15 @@ def test_overlapping_topics_that_would_count_twice(works, feed, severity):
         assert found[0].key.endswith("topic") and "skip:" in found[0].remedy and "read by" in found[0].message
 
 
+@pytest.mark.parametrize(("ahead", "refused"), [("23h", False), ("2d", True)])
+def test_clocks_that_are_far_ahead_are_no_cluster(works, ahead, refused):
+    feeds = works.swapped(works.FEEDS, "decoder: json", f"decoder: json\n    accept: {{ahead: {ahead}}}")
+    for profile in ("embedded", "cluster"):
+        plant = works.swapped(works.PLANT, "tags: [line]", f"tags: [line]\nprofile: {profile}")
+        found = [one.key for one in works.problems({"plant.yaml": plant, "feeds/feeds.yaml": feeds}) if "23 h" in one.message]
+        assert found == (["feeds[0].accept.ahead"] if refused and profile == "cluster" else [])
+
+
 def test_accuracies_are_noted_once(works):
     text = works.FEEDS.replace("kind: counter}", "kind: counter, accuracy: 1%}")
     assert "uncertainty" in works.one({"feeds/feeds.yaml": text}, "feeds[0].channels[0].accuracy").message

@@ -1,6 +1,7 @@
 """The real servers that the cluster benchmark measures on: named ones, those of a plant folder, or own ones started natively."""
 
 import importlib.util
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -72,11 +73,16 @@ def native() -> Iterator[Servers]:
         raise Failed(f"{said}. Run deploy/native/install.sh, or name servers (--mqtt, --kafka, --influxdb)")
     with ExitStack() as ends:
         folder = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="scopeline-bench-", ignore_cleanup_errors=True)))
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # the servers end with us
+        ends.callback(signal.signal, signal.SIGTERM, before)
         started = []
         for kind in (kinds.Mosquitto, kinds.Kafka, kinds.InfluxDB):
             server = kind(folder / kind.name)
             ends.callback(server.kill)
-            started.append(server.start())
+            try:
+                started.append(server.start())
+            except kinds.StackError as error:
+                raise Failed(str(error)) from None
         broker, log, store = started
         yield Servers(("127.0.0.1", broker.port), (log.address,), store.url, store.org, SecretStr(store.token))
 

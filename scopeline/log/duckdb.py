@@ -35,7 +35,7 @@ def damaged(error: Exception) -> bool:
     True
     """
     text = str(error).lower()
-    return any(word in text for word in ("corrupt", "checksum", "not a valid duckdb"))
+    return any(word in text for word in ("corrupt", "checksum", "not a valid duckdb", "could not read enough"))
 
 
 class Log:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
+FENCE = 6 + 1 + 5
+"""Seconds after an assignment until a worker looks at the store once more: session, timeout of a write, reserve."""
 
 
 @pytest.fixture
@@ -60,8 +62,7 @@ def test_a_commit_whose_answer_never_comes(cluster: Any, two_ways: Any, until: A
     assert until(lambda: plant.behind() == 0, 40), plant.said()
     way.heal()
     plant.send(gauge, 500, 200, 0.02)
-    plant.check()
-    time.sleep(6 + 1 + 5)
+    time.sleep(FENCE)
     plant.check()
     assert all(role.code is None for role in plant.roles), plant.said()
 

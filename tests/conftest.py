@@ -1,6 +1,7 @@
 """What all tests share: with CI=true a skipped test is a failure, and hypothesis runs without a deadline."""
 
 import os
+import sys
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from importlib.util import module_from_spec, spec_from_file_location
@@ -76,9 +77,10 @@ def spoken() -> Callable[..., pl.DataFrame]:
 
 @pytest.fixture(scope="session")
 def world() -> ModuleType:
-    """The worker of the cluster profile without servers: tests/cluster_world.py."""
-    spec = spec_from_file_location("cluster_world", Path(__file__).with_name("cluster_world.py"))
-    assert spec and spec.loader
-    found = module_from_spec(spec)
-    spec.loader.exec_module(found)
+    """The worker of the cluster profile without servers: tests/cluster_world.py, made of three files."""
+    for name in ("cluster_messages", "cluster_store", "cluster_world"):
+        spec = spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+        assert spec and spec.loader
+        sys.modules[name] = found = module_from_spec(spec)
+        spec.loader.exec_module(found)
     return found

@@ -107,7 +107,8 @@ class Kafka(Server):
         own = "".join(f"{key}={value}\n" for key, value in {**place, **self.settings}.items())
         self.properties.write_text(f"{shipped}\n# Of this place; the last of a name holds\n{own}")
         if not (self.folder / "data" / "meta.properties").exists():
-            cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+            # after an A: what begins with a dash would be taken for an option
+            cluster = "A" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[:21]
             format_it = self._java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self.properties))
             done = subprocess.run(format_it, capture_output=True, text=True, cwd=self.folder)
             if done.returncode:

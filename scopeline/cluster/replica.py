@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 AHEAD = timedelta(days=1)
 """How much earlier than its observed_at a message may have been received: more than any clock that `accept` lets through."""
-_MOST = 50_000
+_MOST = 100_000
 _PAUSES = (0.5, 1, 2, 5, 10)
 Answer = TypeVar("Answer")
 

@@ -17,6 +17,7 @@ from schemas.connections import InfluxDB
 from schemas.frames import EVENTS, FIGURE_KEY, FIGURES, READINGS, TIME
 from schemas.influx import FIGURE_TAGS, ROLLUPS, buckets, plant_tags
 from schemas.influx import FIGURES as MEASUREMENT
+from scopeline.cluster.annotate import factors, restated
 from scopeline.cluster.replica import Replica
 from scopeline.cluster.sums import sums
 from scopeline.log.tables import loaded
@@ -58,7 +59,8 @@ class Teller:
             lags = rows.select(*FIGURE_KEY, "lag_us")
             output = output.join(lags, on=FIGURE_KEY, how="left", nulls_equal=True, maintain_order="left")
             self._write("figures", line_protocol.figures(output, tags))
-            self._events(_restated(output))
+            self._events(restated(output))
+            self._events(factors(replica.log, keys))
         zones = {site.site: site.timezone for site in replica.configuration.plant.settings.sites}
         for found in sums(replica.log, changed, passed, plan, zones):
             if found.gone.height:
@@ -171,13 +173,6 @@ def traffic_since(replica: Replica, minute: datetime, partition: int) -> pl.Data
     schema: dict[str, Any] = {"at": TIME, "feed": pl.String, "outcome": pl.String, "messages": pl.Float64}
     found = loaded(replica.log.asked(sql, [minute.replace(tzinfo=None)]), schema)
     return found.with_columns(partition=pl.lit(str(partition)))
-
-
-def _restated(output: pl.DataFrame) -> pl.DataFrame:
-    """A point for each source and hour in which a figure was restated, for the dashboards' annotations."""
-    found = output.filter(pl.col("status") == "restated")
-    hours = found.group_by("site", meter="source", at=pl.col("interval_start").dt.truncate("1h")).agg(n=pl.len())
-    return hours.with_columns(event=pl.lit("restated"), detail=pl.format("{} figures restated by late readings", "n"))
 
 
 def _unasked(_: list[int]) -> pl.DataFrame:

@@ -52,6 +52,8 @@ class Part:
         self._looked: int | None = replica.store.fact("looked", 0) if self.caught_up else None
         self._clocks: dict[str, datetime] = {}
         self._new = True
+        # this file knows reference readings with which the figures up to the committed offset were not told: they are told again
+        self._ahead = self.ref_position > self._ref_told
         self._carried = 0  # messages of the file whose late readings and events were carried
         self._fence: float | None = time.monotonic() + fence
         self._since = empty(TOUCHED)  # what has been computed and told since the assignment
@@ -109,7 +111,7 @@ class Part:
         records = [record for record in records if record.offset >= self.position]
         old = [record for record in records if record.offset < self.committed]
         new = records[len(old) :] if self.references else []
-        for some, noting in ((old, False), (new, True)):
+        for some, noting in ((old, self._ahead), (new, True)):
             if some:
                 self._apply(some, {"raw": some[-1].offset + 1}, noting)
 
@@ -139,7 +141,8 @@ class Part:
         """Everything that changed and is not confirmed."""
         if not self.caught_up:
             return
-        changed = self.replica.log.changes(self.committed).select(_TOLD.keys())
+        since = 0 if self._ahead else self.committed
+        changed = self.replica.log.changes(since).select(_TOLD.keys())
         clocks = dict(self.replica.upkeep.state.clocks.iter_rows())
         passed = {
             site: (self._clocks.get(site, now - _DAY), now) for site, now in clocks.items() if self._clocks.get(site) != now
@@ -157,7 +160,7 @@ class Part:
         if self._fence is not None:
             base = timedelta(microseconds=self.replica.configuration.base_us)
             keys = changed.select("source", start="interval_start", end=pl.col("interval_start") + base)
-            told = [self._since, self.replica.log.touched(self.committed), keys]
+            told = [self._since, self.replica.log.touched(since), keys]
             self._since = windows.merged(pl.concat(told), by="source")
 
     def _compare_all(self, teller: Teller) -> None:
@@ -202,6 +205,7 @@ class Part:
         """The group's offset says what the replica says."""
         self.committed, self.meta = self.position, self.commit_meta()
         self.replica.log.told(self.committed)
+        self._ahead = False
         if self._looked is not None:
             self.replica.note("looked", self._looked)
 

@@ -94,29 +94,33 @@ def _root(
     """
 
 
+def command() -> int | str | None:
+    """Run the command that the arguments name; its exit code."""
+    setup_command()
+    try:
+        app(prog_name="scopeline")
+    except SystemExit as ended:
+        return ended.code
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        remedy = "It comes with the cluster profile: pip install 'scopeline[cluster]'."
+        typer.echo(f"{missing.name} is not installed. {remedy}", err=True)
+        return 2
+    except OSError as error:  # a full disk, a folder that must not be written: no fault of the program
+        place = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"{place}{error.strerror or error}. Look at the path, its permissions and the free space.", err=True)
+        return 1
+    return 0
+
+
 def main() -> None:
     """Entry point: exit 0 success, 1 a finding, 2 misuse.
 
     Threads that still wait for a server that is down are left behind: they must not hold up the end. DuckDB's binding would
     complain of itself while the interpreter is taken down.
     """
-    code: int | str | None = 0
-    setup_command()
-    try:
-        app(prog_name="scopeline")
-    except SystemExit as ended:
-        code = ended.code
-    except ModuleNotFoundError as missing:
-        if (missing.name or "").partition(".")[0] not in _EXTRA:
-            raise
-        typer.echo(
-            f"{missing.name} is not installed. It comes with the cluster profile: pip install 'scopeline[cluster]'.", err=True
-        )
-        code = 2
-    except OSError as error:  # a full disk, a folder that must not be written: no fault of the program
-        place = f"{error.filename}: " if error.filename else ""
-        typer.echo(f"{place}{error.strerror or error}. Look at the path, its permissions and the free space.", err=True)
-        code = 1
+    code = command()
     if (threading.active_count() > 1 or "duckdb" in sys.modules) and isinstance(code, int | None):
         logging.shutdown()
         with suppress(OSError, ValueError):

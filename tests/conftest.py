@@ -13,6 +13,9 @@ import polars as pl
 import pytest
 from hypothesis import settings
 
+collect_ignore = ["cluster_messages.py", "cluster_store.py", "cluster_world.py", "live/launcher.py"]
+"""Modules that fixtures load, and a program: nothing in them is a test."""
+
 settings.register_profile("scopeline", deadline=None, print_blob=True)
 settings.load_profile("scopeline")
 

@@ -81,13 +81,18 @@ def command(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: everything is stopped in order
     existing(plant)
     setup(log_format, log_level)
-    with suppress(KeyboardInterrupt):
+    try:
         if _cluster(plant, profile, role, member):
             from scopeline.cli.run_cluster import run
 
             run(plant, role, member, port, host, console)
         else:
             _run(plant, port, mqtt_port, console)
+    except KeyboardInterrupt:
+        pass
+    except RuntimeError as error:  # what DuckDB makes of a signal that comes amid a query
+        if "interrupted" not in str(error):
+            raise
     say("Stopped.")
 
 

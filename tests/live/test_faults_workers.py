@@ -59,7 +59,7 @@ def test_partitions_that_come_and_go_every_few_seconds(cluster: Any, until: Any)
             plant.send(gauge, n, 10)
             n += 10
         member.close()
-        assert until(lambda: worker.metric("scopeline_process_committed") > (done or [0])[-1], 20), "work goes on"
+        assert until(lambda: worker.metric("scopeline_process_committed") > (done or [0])[-1], 60), "work goes on"
         done.append(worker.metric("scopeline_process_committed"))
     time.sleep(FENCE)
     plant.check()

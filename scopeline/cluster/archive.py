@@ -20,7 +20,7 @@ from ingest.records import decode
 from schemas.connections import Archive, Kafka
 from scopeline.cluster.archive_files import FILE, write
 from scopeline.cluster.archive_index import Entry, Index, Key
-from scopeline.cluster.archive_merge import merge
+from scopeline.cluster.archive_merge import merge, tidy
 from scopeline.cluster.failpoint import failpoint
 from scopeline.cluster.kafka import consumer
 from scopeline.cluster.reach import PATIENCE_MS, needed, reaching
@@ -81,6 +81,7 @@ class Archiver:
         self._kafka, self._every, self._now = kafka, every, now
         self.place: Vault = vault(archive, plant_dir)
         self.place.prepare()
+        self._tidied: set[TopicPartition] = set()
         self._held: dict[TopicPartition, _Held] = {}
         self._changes: deque[tuple[bool, TopicPartition]] = deque()
         self._bytes, self._since, self._merged = 0, time.monotonic(), float("-inf")
@@ -145,7 +146,11 @@ class Archiver:
     def merge(self) -> None:
         """The small files of days that are over become one by site, day and partition."""
         for place in list(self._held):
-            merge(self.place, place.topic, place.partition, self._now().astimezone(UTC).date())
+            today = self._now().astimezone(UTC).date()
+            merge(self.place, place.topic, place.partition, today)
+            if place not in self._tidied:
+                tidy(self.place, place.topic, place.partition, today)
+                self._tidied.add(place)
         self._merged = time.monotonic()
 
     def lag(self) -> dict[tuple[str, int], int]:

@@ -6,13 +6,16 @@ meanwhile finds either the old or the new, and each message once.
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import date
+from datetime import date, timedelta
 from itertools import groupby
 
 from scopeline.cluster.archive_files import FILE, Opened, checked, stream, write
 from scopeline.cluster.archive_index import Entry, Index, Key, Piece
 from scopeline.cluster.failpoint import failpoint
 from scopeline.cluster.vault import Vault
+
+_TIDIED = timedelta(days=60)
+"""How far back `tidy` looks: a merge that was cut off is tidied up after the next start."""
 
 
 def merge(place: Vault, topic: str, partition: int, today: date) -> int:
@@ -25,6 +28,22 @@ def merge(place: Vault, topic: str, partition: int, today: date) -> int:
     for run in _runs([key for key in over if key not in dict(done)]):
         before = [key for key in list(index.keys()) if key.merged and key.start < run[0].start <= key.end]
         gone += _merge(place, index, run, max(before, default=None))
+    return gone
+
+
+def tidy(place: Vault, topic: str, partition: int, today: date) -> int:
+    """Delete the files that a merge which was cut off had still to delete, once after a start; how many."""
+    index = Index(place, topic, partition)
+    late = [key for key in list(index.keys()) if key.last_day >= today - _TIDIED]
+    entries = {key: index.load(key) for key in late}
+    named = {piece.name for entry in entries.values() for piece in entry.pieces}
+    gone = 0
+    for key, entry in entries.items():
+        folders = {piece.name.rsplit("/", 1)[0] for piece in entry.pieces} if key.merged else set()
+        lost = {name for folder in folders for name in place.names(folder) if index.holds(name, key.start, key.end)} - named
+        for name in sorted(lost):
+            place.delete(name)
+        gone += len(lost)
     return gone
 
 

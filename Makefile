@@ -41,7 +41,7 @@ demo: .venv/installed
 
 test: .venv/installed
 ifeq ($(strip $(T)),)
-	@$(RUN) pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered
+	@$(RUN) pytest -n 3 --dist worksteal --cov --cov-report=term:skip-covered
 	@$(RUN) coverage report --include='$(PURE)' --fail-under=95 --format=total >.coverage-pure \
 	  || { echo "The pure rooms need 95 % coverage, have $$(cat .coverage-pure) %:"; \
 	       $(RUN) coverage report --include='$(PURE)' --skip-covered --show-missing; exit 1; }

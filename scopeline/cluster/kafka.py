@@ -51,6 +51,7 @@ def consumer(kafka: Kafka, plant_dir: Path) -> dict[str, Any]:
         "enable_auto_commit": False,
         "auto_offset_reset": "earliest",
         "isolation_level": "read_committed",
+        "reconnect_backoff_max_ms": 5_000,
         "allow_auto_create_topics": False,
     }
 

@@ -156,15 +156,19 @@ class Cluster:
         return pl.concat(frames)
 
     def behind(self) -> int:
-        """Records of the raw topic that the group has not committed; -1 while Kafka does not say."""
+        """Records, references too, that the group has not committed; -1 while Kafka does not say."""
         admin = KafkaAdminClient(bootstrap_servers=self.kafka)
         consumer = KafkaConsumer(bootstrap_servers=self.kafka, enable_auto_commit=False)
         try:
             places = [TopicPartition(self.topics.raw, n) for n in consumer.partitions_for_topic(self.topics.raw) or ()]
             ends = consumer.end_offsets(places)
+            reference = TopicPartition(self.topics.ref, 0)
+            last = consumer.end_offsets([reference])[reference]
             known = admin.list_group_offsets([self.topics.group]).get(self.topics.group, {})
-            at = {place: known[place].offset for place in places if place in known and known[place].offset > 0}
-            return sum(end - at.get(place, 0) for place, end in ends.items())
+            at = {place: known[place] for place in places if place in known and known[place].offset > 0}
+            told = [json.loads(one.metadata or "{}").get("ref", 0) for one in at.values()]
+            left = [end - (at[place].offset if place in at else 0) for place, end in ends.items()]
+            return sum(left) + sum(last - n for n in told)
         except KafkaError:
             return -1
         finally:

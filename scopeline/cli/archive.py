@@ -3,12 +3,12 @@
 import signal
 import threading
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from scopeline.cli.cluster import problems, settings_of
-from scopeline.cli.options import Plant, counted, fail
+from scopeline.cli.options import LogFormat, LogLevel, Plant, counted, fail
 from scopeline.logs import say, setup
 
 
@@ -22,14 +22,8 @@ def command(
     metrics_port: Annotated[
         int | None, typer.Option("--metrics-port", metavar="PORT", min=0, max=65535, help="With --follow: /metrics on localhost.")
     ] = None,
-    log_format: Annotated[
-        Literal["text", "json"],
-        typer.Option(help="Log lines for people, or JSON objects for machines.", envvar="SCOPELINE_LOG_FORMAT"),
-    ] = "text",
-    log_level: Annotated[
-        Literal["debug", "info", "warning"],
-        typer.Option(help="debug: every step, also of the libraries.", envvar="SCOPELINE_LOG_LEVEL"),
-    ] = "info",
+    log_format: LogFormat = "text",
+    log_level: LogLevel = "info",
     plant: Plant = Path("."),
 ) -> None:
     """Copy the raw log of the cluster profile into Parquet files by site and day: `archive:` in plant.yaml, a folder or s3://.

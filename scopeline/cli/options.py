@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import orjson
 import typer
@@ -28,6 +28,14 @@ _COLOURS = {
 _NARROW = 26
 """Characters; a column of a table wraps only if a cell is longer: a time with its zone is not."""
 Plant = Annotated[Path, typer.Option("--plant", metavar="DIR", help="The plant folder.", file_okay=False)]
+LogFormat = Annotated[
+    Literal["text", "json"],
+    typer.Option(help="Log lines for people, or JSON objects for machines.", envvar="SCOPELINE_LOG_FORMAT"),
+]
+LogLevel = Annotated[
+    Literal["debug", "info", "warning"],
+    typer.Option(help="debug: every step, also of the libraries.", envvar="SCOPELINE_LOG_LEVEL"),
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON, for programs.")]
 From = Annotated[str | None, typer.Option("--from", metavar="TIME", help="Inclusive: 2026-03, 2026-03-29, 2026-03-29T10:00:00Z.")]
 To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Exclusive.")]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from scopeline.cli.options import Plant, existing, fail
+from scopeline.cli.options import LogFormat, LogLevel, Plant, existing, fail
 from scopeline.logs import hide, say, setup
 
 if TYPE_CHECKING:
@@ -50,14 +50,8 @@ def command(
         str | None,
         typer.Option(help="Cluster: address of health and metrics. Default: 127.0.0.1.", show_default=False),
     ] = None,
-    log_format: Annotated[
-        Literal["text", "json"],
-        typer.Option(help="Log lines for people, or JSON objects for machines.", envvar="SCOPELINE_LOG_FORMAT"),
-    ] = "text",
-    log_level: Annotated[
-        Literal["debug", "info", "warning"],
-        typer.Option(help="debug: every step, also of the libraries.", envvar="SCOPELINE_LOG_LEVEL"),
-    ] = "info",
+    log_format: LogFormat = "text",
+    log_level: LogLevel = "info",
 ) -> None:
     """Receive messages, compute figures, serve console and API, until Ctrl-C.
 

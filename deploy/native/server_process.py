@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
@@ -32,7 +33,7 @@ def free_port() -> int:
     return next(port for port in ports if is_free(port))
 
 
-class Server:
+class Server(ABC):
     """One server process with its data: starts, stops, dies, pauses, and starts again on the same port and data.
 
     `folder` is made if it is missing; without `port` it is the folder's last one, or a free one. Errors: StackError.
@@ -46,27 +47,28 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     @classmethod
+    @abstractmethod
     def missing(cls) -> str:
         """Why this server cannot run on this machine; empty if it can."""
-        raise NotImplementedError
 
+    @abstractmethod
     def configure(self) -> None:
         """Writes the settings; formats the data folder if it is new."""
-        raise NotImplementedError
 
+    @abstractmethod
     def command(self) -> list[str]:
         """The process to run; its arguments name the folder, by which a foreign process with an old pid is told apart."""
-        raise NotImplementedError
 
     def environment(self) -> dict[str, str]:
         return dict(os.environ)
 
+    @abstractmethod
     def answers(self) -> bool:
         """Whether it serves requests now."""
-        raise NotImplementedError
 
     def prepare(self) -> None:
-        """What is to be done once it answers."""
+        """What is to be done once it answers: nothing, for most."""
+        return
 
     @property
     def address(self) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import polars as pl
 from kafka import TopicPartition
-from kafka.errors import KafkaTimeoutError
 from kafka.partitioner.default import murmur2
 
 from ingest.routing import keys
@@ -33,7 +32,6 @@ class Assigner:
     def __init__(self, process: "Process", consumer: Any) -> None:
         self._process, self._consumer = process, consumer
         self.wanted: set[int] = set()
-        self.reference_at = 0
 
     def open(self) -> set[int]:
         """Open what is wanted, and seek to where it goes on; which partitions these are."""
@@ -47,7 +45,6 @@ class Assigner:
             part = self._open(number, place)
             self._process.parts[number] = part
             self._consumer.seek(place, part.position)
-            self._rewind(part)
             opened.add(number)
             log.info("partition %d: at %d, committed %d", number, part.position, part.committed)
         return opened
@@ -114,14 +111,6 @@ class Assigner:
             replica.start(0, None)
         else:
             replica.start(first, horizon + AHEAD, read(self._process.kafka, self._process.plant_dir, number))
-
-    def _rewind(self, part: Part) -> None:
-        """The reference topic is read again from where the part needs it; the others skip what they have."""
-        place = TopicPartition(self._process.names.ref, 0)
-        at = self._process.reference.position(place)
-        if at is None:
-            raise KafkaTimeoutError(f"no answer about {place.topic}")
-        self._process.reference.seek(place, min(part.ref_position, at))
 
 
 def put_away(file: Path) -> None:

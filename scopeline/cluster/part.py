@@ -77,6 +77,11 @@ class Part:
         return self.ref_position >= self._ref_told
 
     @property
+    def takes_references(self) -> bool:
+        """Whether `take_ref` has a use for the next reference readings; new ones wait until the data is caught up."""
+        return not self.references or self.caught_up
+
+    @property
     def behind(self) -> bool:
         """Whether something was applied that the group's offset does not say."""
         return self.caught_up and (self.position != self.committed or self.commit_meta() != self.meta)
@@ -116,7 +121,10 @@ class Part:
                 self._apply(some, {"raw": some[-1].offset + 1}, noting)
 
     def take_ref(self, records: Sequence[Record]) -> None:
-        """Apply records of the reference topic; what the holder before had not told waits until the data is caught up."""
+        """Apply records of the reference topic, which begin no later than at `ref_position` where the part `takes_references`.
+
+        What the holder before had not told waits until the data is caught up.
+        """
         records = [record for record in records if record.offset >= self.ref_position]
         old = [record for record in records if record.offset < self._ref_told]
         new = records[len(old) :] if self.caught_up else []

@@ -64,6 +64,7 @@ class Process:
         self.teller: Teller | None = None
         self.sender: Sender | None = None
         self.busy: Part | None = None
+        self.reference_at: int | None = None  # where the reference topic is read next
         self._polled = self._plant_at = 0.0
         self._renewed_at = time.monotonic()
         self.sweep = Sweep()
@@ -117,7 +118,7 @@ class Process:
             self.version, self._follow = now.version, follow
             self.sender = Sender(self.kafka, self.plant_dir)
             with member(self) as (self.consumer, self.reference):
-                self.assigner = Assigner(self, self.consumer)
+                self.assigner, self.reference_at = Assigner(self, self.consumer), None
                 self.problem = None
                 while not self.stopping.is_set():
                     self._turn()
@@ -224,17 +225,19 @@ class Process:
             self.assigner.wanted.add(old.number)
 
     def _take_reference(self) -> None:
-        found = self.reference.poll(timeout_ms=0, max_records=RECORDS)
-        for records in found.values():
-            self.assigner.reference_at = records[-1].offset + 1
+        """Read on in the reference topic, or again from where the part stands that is furthest behind and takes some now."""
+        place = TopicPartition(self.names.ref, 0)
+        first = min((part.ref_position for part in self.parts.values() if part.takes_references), default=None)
+        if first is not None and (self.reference_at is None or first < self.reference_at):
+            self.reference.seek(place, first)
+            self.reference_at = first
+        if self.reference_at is None:
+            return
+        for records in self.reference.poll(timeout_ms=0, max_records=RECORDS).values():
+            self.reference_at = records[-1].offset + 1
             for part in self._held():
                 with self._at(part):
                     part.take_ref(records)
-        due = [
-            part.ref_position for part in self.parts.values() if part.caught_up and part.ref_position < self.assigner.reference_at
-        ]
-        if due:  # what had to wait until the data was caught up
-            self.reference.seek(TopicPartition(self.names.ref, 0), min(due))
 
     def _take_plant(self) -> None:
         if time.monotonic() - self._plant_at < _PLANT_EVERY:

@@ -105,6 +105,44 @@ def test_reference_readings_come_before_what_they_price(world, start):
     agrees(world, model, plant)
 
 
+def test_references_that_came_before_the_data_was_caught_up_are_not_skipped_by_one_that_follows(world, start):
+    plant = world.plant()
+    model = world.World(plant)
+    model.say([said(world, n / 4, n) for n in range(1, 12)])
+    first = start(model)
+    first.settle()
+    first.die(state_too=True)
+    at = world.START + HOUR
+    model.say([world.message("grid", at, at + 2 * HOUR, g=100)])
+    second = start(model)
+    second.turn()  # it opens the partition
+    while not second.part.caught_up:
+        second.turn()
+    assert second.part.ref_position == 0, "it came too early, and waits"
+    at += HOUR / 4
+    model.say([world.message("grid", at, at + 2 * HOUR, g=200)])
+    second.settle()
+    agrees(world, model, plant)
+
+
+def test_a_partition_given_back_without_state_reads_the_references_again(world, start):
+    plant = world.plant()
+    model = world.World(plant)
+    at = world.START + HOUR
+    model.say([said(world, n / 4, n) for n in range(1, 12)])
+    model.say([world.message("grid", at + n * HOUR / 4, at + 2 * HOUR, g=100 + n) for n in range(3)])
+    worker = start(model)
+    worker.settle()
+    file = worker.replica.log.path
+    worker.process.lose([0])
+    file.unlink()
+    worker.process.assigner.wanted = {0}
+    model.say([world.message("grid", at + HOUR, at + 3 * HOUR, g=200), said(world, 3, 60)])
+    worker.reference.pace = 2
+    worker.settle()
+    agrees(world, model, plant)
+
+
 @pytest.mark.parametrize("fate", ["alive", "dies", "loses all"])
 @pytest.mark.parametrize("edit", [{"line": "b"}, {"line": ""}, {"factor": "0.7"}, {"scale": 2}])
 def test_an_edit_is_told_wherever_it_finds_the_worker(world, start, fate, edit):

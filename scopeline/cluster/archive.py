@@ -93,6 +93,7 @@ class Archiver:
             for topic in (named.raw, named.ref):
                 needed(self._consumer, topic)
             self._consumer.subscribe([named.raw, named.ref], listener=_Listener(self._changes))
+            self._consumer.topics()  # who joins before it knows the partitions joins once more as soon as it does
 
     def run(self, stop: Event) -> None:
         """Archive until `stop` is set; what was read is written before it returns."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.base import MemberState
-from kafka.errors import KafkaError, RebalanceInProgressError
+from kafka.errors import KafkaError, KafkaTimeoutError, RebalanceInProgressError
 from kafka.structs import OffsetAndMetadata
 
 from scopeline.cluster.kafka import consumer
@@ -26,7 +26,7 @@ GARBAGE = (100_000, 20, 10)
 """Thresholds of Python's search for cycles: with the usual ones it takes a fifth of a busy worker's time, since a batch of Kafka
 records is some hundred thousand objects, none of them garbage."""
 METADATA_S = 10
-"""A member that joins before it knows the topic's partitions gives out none of them, until it asks again."""
+"""How soon a member learns that the topic was made after it joined."""
 COMMIT_MS = 20_000
 _CLOSE_MS = 4000
 
@@ -51,8 +51,8 @@ def member(process: "Process") -> Iterator[tuple[Any, Any]]:
     reference = KafkaConsumer(**common)
     try:
         reference.assign([TopicPartition(process.names.ref, 0)])
-        data.partitions_for_topic(process.names.raw)
         data.subscribe([process.names.raw], listener=_Listener(process))
+        data.topics()  # who joins before it knows the topic's partitions joins once more as soon as it does
         yield data, reference
     finally:
         for one in (data, reference):
@@ -91,9 +91,17 @@ class Waiting(threading.Event):
         return process.stopping.is_set()
 
 
-def joined(consumer: Any) -> bool:
-    """Whether the group counts this member. A coordinator that never answers leaves it outside, without any error."""
-    return bool(consumer.group_metadata().state == MemberState.STABLE)
+def joined(consumer: Any, since: float) -> bool:
+    """Whether the group counts this member, which it last did at `since` (monotonic seconds).
+
+    The library can stay outside for ever and say nothing: when a coordinator never answers, or when a poll ends between the two
+    steps of joining again. Raises KafkaTimeoutError after two sessions, so that the worker begins anew.
+    """
+    if consumer.group_metadata().state == MemberState.STABLE:
+        return True
+    if time.monotonic() - since > 2 * SESSION_S:
+        raise KafkaTimeoutError("the consumer group does not take this worker in again")
+    return False
 
 
 def sure(process: "Process") -> None:

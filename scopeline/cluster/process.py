@@ -65,7 +65,7 @@ class Process:
         self.sender: Sender | None = None
         self.busy: Part | None = None
         self.reference_at: int | None = None  # where the reference topic is read next
-        self._polled = self._plant_at = 0.0
+        self._polled = self._plant_at = self._joined_at = 0.0
         self._renewed_at = time.monotonic()
         self.sweep = Sweep()
 
@@ -118,7 +118,7 @@ class Process:
             self.version, self._follow = now.version, follow
             self.sender = Sender(self.kafka, self.plant_dir)
             with member(self) as (self.consumer, self.reference):
-                self.assigner, self.reference_at = Assigner(self, self.consumer), None
+                self.assigner, self.reference_at, self._joined_at = Assigner(self, self.consumer), None, time.monotonic()
                 self.problem = None
                 while not self.stopping.is_set():
                     self._turn()
@@ -134,7 +134,8 @@ class Process:
 
     # one turn ------------------------------------------------------------------------------------------------------------
     def _turn(self) -> None:
-        if joined(self.consumer):
+        if joined(self.consumer, self._joined_at):
+            self._joined_at = time.monotonic()
             self.watchdog.beat()
         self._take_plant()
         records = self._poll(250)

@@ -19,7 +19,11 @@ import pytest
 
 from sinks.influx import InfluxProblem
 
-pytestmark = [pytest.mark.live, pytest.mark.soak, pytest.mark.timeout(400)]
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.soak,
+    pytest.mark.timeout(400 + 90 * float(os.environ.get("SCOPELINE_SOAK_MINUTES") or 0)),
+]
 RATE = 50
 """Messages a second."""
 FENCE = 6 + 5 + 5

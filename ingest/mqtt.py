@@ -95,9 +95,8 @@ class Subscriber:
         """What is wrong now, for people."""
         if not self.alive:
             return f"broker {self.address}: the connection's thread stands still"
-        if self._trouble is None and self._subscriptions.refused:
-            listed = ", ".join(sorted(self._subscriptions.refused)[:3])
-            return f"broker {self.address} refuses the subscription {listed}: allow it for client {self._name}"
+        if self._trouble is None and (said := self._subscriptions.problem(self._name)):
+            return f"broker {self.address} {said}"
         return self._trouble
 
     def start(self) -> None:
@@ -285,7 +284,7 @@ class Subscriber:
             log.error("broker %s refuses the subscription %s", self.address, one)
 
     def _released(self, client: Any, userdata: Any, mid: int, reasons: Any, properties: Any) -> None:
-        self._subscriptions.released()
+        self._subscriptions.released(mid)
 
     def _received(self, client: Any, userdata: Any, message: paho.MQTTMessage) -> None:
         receipt = self._receipts.receive(message.mid) if message.qos else None

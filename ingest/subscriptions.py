@@ -20,10 +20,17 @@ class Subscriptions:
         self._memory = memory
         self._wanted: set[str] = set()
         self._held: set[str] | None = None  # None: not known, nothing was asked for yet
-        self._asked: dict[int | None, list[str]] = {}
+        self._asked: dict[int | None, list[str]] = {}  # packet id -> filters; none where it is something to let go
+        self._open = True  # something is asked for, and not answered
         self.refused: set[str] = set()
         self.changed = False
         self.want(filters)
+
+    def problem(self, name: str) -> str | None:
+        """What is wrong for client `name`: filters that the broker refuses, or an answer that has not come."""
+        if self.refused:
+            return f"refuses the subscription {', '.join(sorted(self.refused)[:3])}: allow it for client {name}"
+        return "has not confirmed the subscriptions yet" if self.changed or self._open else None
 
     def want(self, filters: Iterable[str]) -> None:
         self._wanted = {self._prefix + one for one in filters}
@@ -32,7 +39,7 @@ class Subscriptions:
     def connected(self, session_present: bool) -> bool:
         """A connection begins; True where the broker has lost a session that listened to something."""
         self._asked.clear()
-        self.changed = True
+        self._open = self.changed = True
         held = self._remembered() if self._held is None else self._held
         if not session_present:
             self._held = set()
@@ -40,7 +47,7 @@ class Subscriptions:
 
     def ask(self, client: Any) -> None:
         """Subscribe to what is new, then let go what is not wanted any more; with QoS 1 at most."""
-        self.changed = False
+        self.changed = False  # first: what is wanted from now on is asked for next
         if self._held is None:  # after a restart: everything once more, in case the session holds less than was written down
             new, gone = sorted(self._wanted), sorted(self._remembered() - self._wanted)
         else:
@@ -51,18 +58,22 @@ class Subscriptions:
             part = new[start : start + AT_ONCE]
             self._asked[client.subscribe([(one, 1) for one in part])[1]] = part
         for start in range(0, len(gone), AT_ONCE):
-            client.unsubscribe(gone[start : start + AT_ONCE])
+            self._asked[client.unsubscribe(gone[start : start + AT_ONCE])[1]] = []
         self.refused -= set(gone)
+        self._open = bool(self._asked)
 
     def granted(self, packet_id: int, reasons: Iterable[Any]) -> list[str]:
         """The broker's answer; the filters that it refuses."""
         answers = list(zip(self._asked.pop(packet_id, ()), reasons, strict=False))
+        self._open = bool(self._asked)
         refused = [one for one, reason in answers if reason.is_failure]
         self.refused = (self.refused - {one for one, _ in answers}) | set(refused)
         return refused
 
-    def released(self) -> None:
+    def released(self, packet_id: int) -> None:
         """The broker has let go of something."""
+        self._asked.pop(packet_id, None)
+        self._open = bool(self._asked)
         self._remember(self._held or set())
 
     def _remember(self, filters: set[str]) -> None:

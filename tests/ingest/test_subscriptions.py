@@ -16,8 +16,9 @@ class Client:
         self.said.append(("subscribe", [one for one, _ in filters]))
         return 0, len(self.said)
 
-    def unsubscribe(self, filters: list[str]) -> None:
+    def unsubscribe(self, filters: list[str]) -> tuple[int, int]:
         self.said.append(("unsubscribe", filters))
+        return 0, len(self.said)
 
     def take(self) -> list[tuple[str, list[str]]]:
         found, self.said = self.said, []
@@ -55,7 +56,7 @@ def test_after_a_restart_old_filters_leave_too(tmp_path: Path) -> None:
     three.connected(True)
     three.ask(client)
     assert client.take() == wanted, "the broker never said that it had let go"
-    three.released()
+    three.released(2)
     four, client = Subscriptions(["b", "c"], "group", memory), Client()
     assert four.connected(False), "it is known that there was a session"
     four.ask(client)
@@ -85,6 +86,30 @@ def test_refused_filters_are_named_until_granted() -> None:
     one.want(["a"])
     one.ask(client)
     assert one.refused == set()
+
+
+def test_a_subscription_is_a_problem_until_the_broker_has_answered() -> None:
+    one, client, well = Subscriptions(["a"], None, None), Client(), SimpleNamespace(is_failure=False)
+    assert "has not confirmed" in str(one.problem("me"))
+    one.connected(False)
+    one.ask(client)
+    assert "has not confirmed" in str(one.problem("me")), "asked for, and not answered"
+    one.granted(1, [well])
+    assert one.problem("me") is None
+    one.want(["b"])
+    one.ask(client)
+    one.granted(2, [well])
+    assert "has not confirmed" in str(one.problem("me")), "what was given up still comes"
+    one.released(3)
+    assert one.problem("me") is None
+    one.connected(True)
+    assert "has not confirmed" in str(one.problem("me"))
+    one.ask(client)
+    assert one.problem("me") is None, "the session holds it, nothing is asked for"
+    one.connected(False)
+    one.ask(client)
+    one.granted(4, [SimpleNamespace(is_failure=True)])
+    assert one.problem("me") == "refuses the subscription b: allow it for client me"
 
 
 def test_many_filters_go_in_several_packets() -> None:

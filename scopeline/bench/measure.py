@@ -1,12 +1,13 @@
 """Runs a piece of work in a process of its own and says what it cost."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -25,10 +26,10 @@ class Failed(Exception):
 
 
 class Measured:
-    """This Python with arguments, as a process that is measured from `with` on; its texts are kept."""
+    """This Python with arguments and further environment, as a process that is measured from `with` on; its texts are kept."""
 
-    def __init__(self, arguments: Sequence[str]) -> None:
-        self._arguments = arguments
+    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        self._arguments, self._environment = arguments, {**os.environ, **(environment or {})}
 
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(prefix="scopeline-bench-")
@@ -36,7 +37,7 @@ class Measured:
         launch = [sys.executable, "-m", "scopeline.bench.launch", str(self._place / "result"), *self._arguments]
         with (self._place / "out").open("wb") as out, (self._place / "err").open("wb") as err:
             self._begun = time.perf_counter()
-            self._process = subprocess.Popen(launch, stdout=out, stderr=err, start_new_session=True)
+            self._process = subprocess.Popen(launch, stdout=out, stderr=err, env=self._environment, start_new_session=True)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -67,9 +68,9 @@ class Measured:
         return (self._place / "err").read_text(errors="replace").strip()[-2000:]
 
 
-def run(arguments: Sequence[str]) -> tuple[Cost, str]:
+def run(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> tuple[Cost, str]:
     """Run this Python with arguments to its end: its cost and what it printed. Raises Failed with its last words."""
-    with Measured(arguments) as process:
+    with Measured(arguments, environment) as process:
         code, cost = process.end()
         if code:
             raise Failed(process.last_words() or f"exit code {code}")

@@ -5,6 +5,7 @@ topic, and prints processor and wall seconds from its first batch on. `untold`: 
 """
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from kafka import KafkaConsumer, TopicPartition
 from scopeline.bench.cluster_plant import Stand, load_packed, load_single, messages, stand
 from scopeline.bench.cluster_servers import Servers
 from scopeline.bench.measure import Failed, run
+from scopeline.cli import ONE_THREAD
 from scopeline.cluster.process import Process
 from scopeline.cluster.tell import Teller
 from scopeline.cluster.topics import topics
@@ -47,7 +49,7 @@ def measure(servers: Servers, count: int, meters: int, every_s: float, packed: b
 def drain(made: Stand, count: int, told: bool) -> Worked:
     """A worker in a process of its own over what waits in Kafka."""
     arguments = ["-m", "scopeline.bench.process", str(made.folder), str(count), *([] if told else ["untold"])]
-    cost, printed = run(arguments)
+    cost, printed = run(arguments, ONE_THREAD | dict(os.environ))
     cpu_s, wall_s, points = json.loads(printed.splitlines()[-1])
     return Worked(count, cpu_s, wall_s, cost.peak_mb, int(points))
 

@@ -94,8 +94,15 @@ def _root(
     """
 
 
+ONE_THREAD = {"POLARS_MAX_THREADS": "1"}
+"""For a processing worker, whose work is many small steps: polars' own threads cost it a fifth more, and it is scaled by processes."""
+
+
 def command() -> int | str | None:
     """Run the command that the arguments name; its exit code."""
+    if "run" in sys.argv and {"process", "--role=process"} & set(sys.argv):  # before polars is loaded, which decides then
+        for name, value in ONE_THREAD.items():
+            os.environ.setdefault(name, value)
     setup_command()
     try:
         app(prog_name="scopeline")

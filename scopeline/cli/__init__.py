@@ -95,7 +95,7 @@ def _root(
 
 
 ONE_THREAD = {"POLARS_MAX_THREADS": "1"}
-"""For a processing worker, whose work is many small steps: polars' own threads cost it a fifth more, and it is scaled by processes."""
+"""For a processing worker, whose work is many small steps: threads of polars cost it a fifth more, and it grows by processes."""
 
 
 def command() -> int | str | None:

@@ -1,7 +1,7 @@
-"""Alert rules as code: silent feeds, low coverage, lag, budgets, and the plant's own rules.
+"""Alert rules as code: silent feeds, low coverage, lag, budgets, the plant's own rules, and what MQTT brokers lost.
 
-One rule is one question to InfluxDB (A), its newest value (B) and a limit (C). Missing data is an alert where silence is the
-trouble, and no alert where it only means that nothing was measured.
+One rule is one question to InfluxDB, or to a Prometheus that has our metrics (A), its newest value (B) and a limit (C). Missing
+data is an alert where silence is the trouble, and no alert where it only means that nothing was measured.
 """
 
 import hashlib
@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-from grafana_foundation_sdk.builders import alerting, expr
+from grafana_foundation_sdk.builders import alerting, expr, prometheus
 from grafana_foundation_sdk.models import alerting as model
 
 from grafana import influxql
+from grafana.datasources import METRICS
 from grafana.facts import Facts
 from grafana.inventory import limit_kg, of_budget
 from grafana.query import Influx
@@ -46,6 +47,7 @@ class Alert:
     until: timedelta = timedelta()
     lasting: timedelta = timedelta(minutes=5)
     silence: Literal["Alerting", "NoData", "OK"] = "OK"
+    asks: Literal["InfluxDB", "Prometheus"] = "InfluxDB"
 
 
 def alerts(facts: Facts) -> list[Alert]:
@@ -53,7 +55,7 @@ def alerts(facts: Facts) -> list[Alert]:
     found = [*_silent(facts), _coverage(facts), _lag(), *_budgets(facts), *(_own(rule) for rule in facts.rules)]
     for alert in found:
         influxql.checked(alert.query, facts.tags)
-    return found
+    return [*found, *(_brokers() if facts.prometheus else ())]
 
 
 def _silent(facts: Facts) -> Iterator[Alert]:
@@ -157,6 +159,48 @@ def _own(rule: Rule) -> Alert:
     )
 
 
+def _brokers() -> Iterator[Alert]:
+    """What an MQTT broker says of itself, and what ingest saw of it. A count that was not there an hour ago counts whole."""
+    dropped = "scopeline_ingest_broker_dropped_total"
+    for anchor, title, severity, grew, summary in (
+        (
+            "broker-drops-messages",
+            "A broker drops messages",
+            "critical",
+            f"increase({dropped}[1h]) > 0 or ({dropped} > 0 unless {dropped} offset 1h)",
+            "says that it dropped messages: a queue was full while a client was away. They are lost.",
+        ),
+        (
+            "broker-was-restarted",
+            "A broker was restarted",
+            "warning",
+            "increase(scopeline_ingest_broker_restarts_total[1h]) > 0",
+            "was started again. After a crash its last acknowledged messages may be lost.",
+        ),
+        (
+            "broker-forgot-the-session",
+            "A broker forgot the session",
+            "critical",
+            "increase(scopeline_ingest_sessions_lost_total[1h]) > 0",
+            "has forgotten ingest's session: what it held for ingest is lost.",
+        ),
+    ):
+        yield Alert(
+            key=anchor,
+            group="Brokers",
+            title=title,
+            query=f"max by (broker) ({grew})",
+            way="gt",
+            limits=(0,),
+            severity=severity,
+            summary=f"Broker {{{{ $labels.broker }}}} {summary}",
+            anchor=anchor,
+            span=timedelta(minutes=10),
+            lasting=timedelta(),
+            asks="Prometheus",
+        )
+
+
 def uid(facts: Facts, alert: Alert) -> str:
     """The rule's name for Grafana: the same each time, at most 40 characters."""
     return f"{facts.prefix[:15]}-{hashlib.sha256(f'{facts.prefix}/{alert.key}'.encode()).hexdigest()[:24]}"
@@ -164,9 +208,13 @@ def uid(facts: Facts, alert: Alert) -> str:
 
 def rule(facts: Facts, alert: Alert) -> alerting.Rule:
     """An alert as a rule of Grafana's provisioning."""
-    source = facts.datasource(influxql.datasource(alert.query))
+    metrics = alert.asks == "Prometheus"
+    source = facts.datasource(METRICS if metrics else influxql.datasource(alert.query))
     seconds = (round(alert.span.total_seconds()), round(alert.until.total_seconds()))
-    asked = alerting.Query("A").datasource_uid(source).model(Influx(alert.query, source, "A", alias=""))
+    question = (
+        prometheus.Dataquery().expr(alert.query).instant().ref_id("A") if metrics else Influx(alert.query, source, "A", alias="")
+    )
+    asked = alerting.Query("A").datasource_uid(source).model(question)
     asked.relative_time_range(model.RelativeTimeRange(from_val=seconds[0], to=seconds[1]))
     newest = alerting.Query("B").datasource_uid("__expr__").model(expr.TypeReduce().ref_id("B").expression("A").reducer("last"))
     limit = expr.ExprTypeThresholdConditions().evaluator(

@@ -21,7 +21,7 @@ class Facts:
     """A plant as its dashboards see it.
 
     prefix: starts every uid, so that several plants share a Grafana; zone: of days and axes where sites have several; silence:
-    feed -> how long it may say nothing; console, docs: addresses for links.
+    feed -> how long it may say nothing; console, docs: addresses for links; prometheus: address of the one that has our metrics.
     """
 
     organisation: str
@@ -39,6 +39,7 @@ class Facts:
     rules: tuple[Rule, ...]
     console: str = CONSOLE
     docs: str = DOCS
+    prometheus: str | None = None
 
     def zones(self) -> dict[str, list[str]]:
         """Time zone -> its sites, in the plant's order."""
@@ -57,7 +58,7 @@ class Facts:
         return next((ROLLUPS[name], seconds) for name, seconds in lengths.items() if seconds > self.base.total_seconds())
 
     def datasource(self, kind: str) -> str:
-        """The uid of a data source: figures, readings or health."""
+        """The uid of a data source: figures, readings, health or metrics."""
         return f"{self.prefix}-{kind}"
 
     def dashboard(self, name: str) -> str:
@@ -87,6 +88,7 @@ def facts(plant: Plant, console: str | None = None, docs: str | None = None, inf
         rules=plant.rules,
         console=(console or f"http://{host}:{settings.console.port}").rstrip("/"),
         docs=(docs or DOCS).rstrip("/"),
+        prometheus=settings.grafana.prometheus if settings.grafana else None,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from grafana import dashboards, plain
 from grafana.alerts import alerts, grouped, rule
-from grafana.datasources import datasources
+from grafana.datasources import datasources, with_token
 from grafana.facts import Facts
 
 TOKEN = "$__file{/run/secrets/influxdb_token}"
@@ -37,10 +37,7 @@ def files(facts: Facts, dashboards_at: str = DASHBOARDS) -> dict[str, str]:
         "datasources/scopeline.yaml": {
             "apiVersion": 1,
             "prune": True,
-            "datasources": [
-                one | {"orgId": 1, "editable": False, "secureJsonData": {"httpHeaderValue1": f"Token {TOKEN}"}}
-                for one in datasources(facts)
-            ],
+            "datasources": [with_token(one | {"orgId": 1, "editable": False}, TOKEN) for one in datasources(facts)],
         },
         "dashboards/scopeline.yaml": {"apiVersion": 1, "providers": [provider]},
         "alerting/scopeline.yaml": {"apiVersion": 1, "groups": groups},

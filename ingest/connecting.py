@@ -27,13 +27,16 @@ def client_id(*parts: str) -> str:
     return "scopeline-" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 
-def client(broker: Broker, name: str, password: str | None, folder: Path) -> paho.Client:
-    """A client that acknowledges by hand. Raises OSError (ssl.SSLError) where certificates cannot be read."""
+def client(broker: Broker, name: str, password: str | None, folder: Path, clean: bool = False) -> paho.Client:
+    """A client that acknowledges by hand. clean: its session ends with the connection; say so to `connect`, too.
+
+    Raises OSError (ssl.SSLError) where certificates cannot be read.
+    """
     five = broker.version == "5"
     made = paho.Client(
         paho.CallbackAPIVersion.VERSION2,
         client_id=name,
-        clean_session=None if five else False,
+        clean_session=None if five else clean,
         protocol=paho.MQTTv5 if five else paho.MQTTv311,
         transport=broker.transport,
         manual_ack=True,
@@ -84,13 +87,13 @@ def readable(broker: Broker, folder: Path) -> bool:
         return False
 
 
-def connect(client: paho.Client, broker: Broker) -> None:
-    """Open the connection; the broker's answer comes through on_connect."""
+def connect(client: paho.Client, broker: Broker, clean: bool = False, expires: int = _WEEK) -> None:
+    """Open the connection; the broker's answer comes through on_connect. expires: seconds that a session is kept (MQTT 5)."""
     if broker.version == "5":
         properties = Properties(PacketTypes.CONNECT)
-        properties.SessionExpiryInterval = _WEEK
+        properties.SessionExpiryInterval = 0 if clean else expires
         properties.ReceiveMaximum = WINDOW
-        client.connect(broker.host, broker.port, KEEPALIVE_S, clean_start=False, properties=properties)
+        client.connect(broker.host, broker.port, KEEPALIVE_S, clean_start=clean, properties=properties)
     else:
         client.connect(broker.host, broker.port, KEEPALIVE_S)
 

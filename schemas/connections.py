@@ -89,3 +89,6 @@ class Grafana(Model):
     url: Text = Field(description="like http://localhost:3000")
     token_file: Text | None = Field(default=None, description="file whose first line is a service account token")
     folder: Text = Field(default="Scopeline", description="folder of the dashboards")
+    prometheus: Text | None = Field(
+        default=None, description="a Prometheus that scrapes Scopeline, as Grafana reaches it: alerts on the MQTT brokers ask it"
+    )

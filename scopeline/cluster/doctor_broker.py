@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from paho.mqtt import client as paho
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 
-from ingest.connecting import client, said
+from ingest.connecting import client, connect, said
 from schemas.connections import Broker
+from scopeline.cluster.broker_watch import DROPPED
 from scopeline.doctor import Finding
 from scopeline.external import secret_of
 
@@ -19,7 +18,7 @@ TESTED = "2.0"
 """Of Mosquitto."""
 _WAIT, _SYS = 3.0, 0.7
 """Seconds for one answer, and for what the broker tells of itself."""
-_VERSION, _DROPPED = "$SYS/broker/version", "$SYS/broker/publish/messages/dropped"
+_VERSION = "$SYS/broker/version"
 _EXPIRES = 60
 
 
@@ -48,7 +47,7 @@ def look(name: str, broker: Broker, plant_dir: Path) -> Iterator[Finding]:
         yield Finding("ok", "broker", f"{where} lets us in and keeps sessions{version}", "")
     if "mosquitto" in version and f" {TESTED}." not in version and f" {TESTED[0]}." not in version:
         yield Finding("warning", "broker", f"{where} is{version[1:]}; tested is {TESTED}", "Run the tested version.")
-    dropped = told.get(_DROPPED, "0" if "mosquitto" in version else None)  # which says nothing before the first drop
+    dropped = told.get(DROPPED, "0" if "mosquitto" in version else None)  # which says nothing before the first drop
     if dropped is None:
         yield Finding("note", "broker", f"{where} does not say how many messages it dropped ($SYS)", "Allow reading $SYS.")
     elif dropped not in ("0", "-1"):
@@ -62,17 +61,11 @@ def _visit(
     broker: Broker, who: str, password: str | None, plant_dir: Path, told: dict[str, str] | None = None, clean: bool = False
 ) -> bool:
     """Connect, hear what the broker tells of itself (into `told`), leave; whether it knew the session."""
-    made = client(broker, who, password, plant_dir)
+    made = client(broker, who, password, plant_dir, clean)
     answer: list[tuple[bool, Any]] = []
     made.on_connect = lambda _c, _u, flags, reason, _p: answer.append((flags.session_present, reason))
     made.connect_timeout = _WAIT
-    if broker.version == "5":
-        properties = Properties(PacketTypes.CONNECT)
-        properties.SessionExpiryInterval = 0 if clean else _EXPIRES
-        made.connect(broker.host, broker.port, 10, clean_start=clean, properties=properties)
-    else:
-        made._clean_session = clean  # the library takes it only when the client is made
-        made.connect(broker.host, broker.port, 10)
+    connect(made, broker, clean, _EXPIRES)
     _until(made, lambda: bool(answer), _WAIT)
     if not answer:
         raise _Refused(f"no answer within {_WAIT:.0f} s")
@@ -81,7 +74,7 @@ def _visit(
         raise _Refused(f"refuses us ({reason})")
     if told is not None:
         made.on_message = lambda _c, _u, message: told.update({message.topic: message.payload.decode("utf-8", "replace")[:60]})
-        made.subscribe([(_VERSION, 0), (_DROPPED, 0)])
+        made.subscribe([(_VERSION, 0), (DROPPED, 0)])
         _until(made, lambda: len(told) == 2, _SYS)
     made.disconnect()
     made.loop(0.1)

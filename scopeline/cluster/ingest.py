@@ -20,6 +20,7 @@ from schemas.connections import Broker
 from schemas.plant import Plant
 from schemas.problem import Problem
 from scopeline.cluster import kafka
+from scopeline.cluster.broker_watch import BrokerWatch
 from scopeline.cluster.failpoint import failpoint
 from scopeline.cluster.topics import LARGEST, topics
 from scopeline.external import filters_of, secret_of
@@ -40,6 +41,8 @@ METRICS = {
     "scopeline_ingest_connected": ("gauge", "1 while a broker is connected and nothing is wrong with it."),
     "scopeline_ingest_disconnects_total": ("counter", "Connections that a broker or the network ended."),
     "scopeline_ingest_sessions_lost_total": ("counter", "Times that a broker had forgotten the session: what it held is lost."),
+    "scopeline_ingest_broker_dropped_total": ("counter", "Messages that a broker says it dropped, for whatever client ($SYS)."),
+    "scopeline_ingest_broker_restarts_total": ("counter", "Times that a broker was started again, seen by its uptime ($SYS)."),
     "scopeline_ingest_unreadable_total": ("counter", "Messages on a topic that is no UTF-8: passed over."),
     "scopeline_ingest_confirmed_total": ("counter", "Messages that Kafka has confirmed; one for two sites counts twice."),
     "scopeline_ingest_confirmed_bytes_total": ("counter", "Bytes of payload that Kafka has confirmed."),
@@ -96,6 +99,7 @@ class Ingest:
         self.publisher.start()
         for line in self.lines:
             line.subscriber.start()
+            line.watch.start()
 
     def stop(self, within: float = 5.0) -> bool:
         """Read no more, let Kafka confirm what was read, acknowledge that, disconnect; True where nothing is left open."""
@@ -104,6 +108,7 @@ class Ingest:
         done = self.publisher.stop(within)
         for line in self.lines:
             line.subscriber.stop()
+            line.watch.stop()
         return done
 
     def configure(self, plant: Plant) -> None:
@@ -145,6 +150,9 @@ class Ingest:
             for name in ("received", "acknowledged", "disconnects", "sessions_lost", "unreadable"):
                 found[f"scopeline_ingest_{name}_total"].append(({"broker": line.name}, subscriber.count[name]))
             found["scopeline_ingest_unacknowledged_messages"].append(({"broker": line.name}, subscriber.in_flight))
+            for name in ("dropped", "restarts"):
+                if (told := getattr(line.watch.told, name)) is not None:
+                    found[f"scopeline_ingest_broker_{name}_total"].append(({"broker": line.name}, told))
             found["scopeline_ingest_connected"].append(({"broker": line.name}, float(subscriber.problem is None)))
         count = self.publisher.count
         for name in ("confirmed", "records", "errors", "oversize"):
@@ -172,12 +180,17 @@ class Line:
         who = broker.client_id or client_id(owner.plant.settings.organisation, owner.plant.settings.kafka.prefix, name)
         shared = broker.members > 1
         who = f"{who}-{owner.member}" if shared else who
+
+        def password() -> str | None:
+            return secret_of(owner.plant_dir, name, broker)
+
+        self.watch = BrokerWatch(broker, f"{who}-sys", password, owner.plant_dir)
         self.subscriber = Subscriber(
             broker,
             filters_of(owner.plant, name),
             self._take,
             name=who,
-            password=lambda: secret_of(owner.plant_dir, name, broker),
+            password=password,
             folder=owner.plant_dir,
             group=GROUP if shared else None,
             ready=lambda: not self._publisher.full,

@@ -1,13 +1,18 @@
 """Alert rules: which there are, what they ask, when they fire, and where they send the reader."""
 
+import re
 from datetime import timedelta
+from pathlib import Path
 
 import grafana
 from grafana import plain
 from grafana.alerts import alerts, rule, uid
+from grafana.datasources import datasources, with_token
 from grafana.influxql import checked
 
 ANCHORS = {"silent-feed", "low-coverage", "lag", "budget", "rule"}
+OF_BROKERS = {"broker-drops-messages", "broker-was-restarted", "broker-forgot-the-session"}
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def by_key(facts):
@@ -50,6 +55,37 @@ def test_rules_of_the_plant_are_in_the_base_unit_of_the_readings(facts):
     assert (hot.way, hot.limits, hot.severity, hot.lasting) == ("gt", (1000.0,), "critical", timedelta(minutes=5))
     assert (band.way, band.limits, band.severity) == ("outside_range", (10.0, 900.0), "warning")
     assert "\"meter\" = 'sheffield/main:power'" in hot.query and "above 1 MW" in hot.summary
+
+
+def test_what_brokers_lost_is_asked_of_prometheus_where_there_is_one(facts, small):
+    assert not OF_BROKERS & set(by_key(facts))
+    there = small(grafana={"url": "http://grafana:3000", "prometheus": "http://prometheus:9090"})
+    found = by_key(there)
+    assert set(found) >= OF_BROKERS
+    known = set(re.findall(r"^\| `(\w+)` \|", (DOCS / "metrics.md").read_text(), re.M))
+    for key in OF_BROKERS:
+        asked = set(re.findall(r"scopeline_\w+", found[key].query))
+        assert asked and asked <= known, "no metric of ours"
+        made = plain(rule(there, found[key]).build())
+        assert made["data"][0]["datasourceUid"] == "scopeline-metrics"
+        assert made["data"][0]["model"]["expr"] == found[key].query and made["data"][0]["model"]["instant"]
+        assert (made["noDataState"], made["data"][2]["model"]["conditions"][0]["evaluator"]) == (
+            "OK",
+            {"params": [0.0], "type": "gt"},
+        )
+    source = datasources(there)[-1]
+    assert (source["uid"], source["type"], source["url"]) == ("scopeline-metrics", "prometheus", "http://prometheus:9090")
+    assert with_token(source, "canary") == source, "InfluxDB's token is not Prometheus's"
+    assert all("canary" in str(with_token(one, "canary")) for one in datasources(there)[:-1])
+
+
+def test_what_to_do_is_described():
+    headings = {
+        re.sub(r"[^a-z0-9-]", "", line[4:].lower().replace(" ", "-"))
+        for line in (DOCS / "operate.md").read_text().splitlines()
+        if line.startswith("### ")
+    }
+    assert {*ANCHORS, *OF_BROKERS} <= headings
 
 
 def test_rules_are_what_grafana_takes(facts):

@@ -1,8 +1,8 @@
 """A server as a process of this machine: a folder that holds settings, data, log and pid; start, stop, kill, pause, resume."""
 
 import contextlib
+import itertools
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -27,10 +27,16 @@ def is_free(port: int) -> bool:
     return False
 
 
+_ports = (20_000 + (os.getpid() * 7417 + number) % 12_000 for number in itertools.count())
+
+
 def free_port() -> int:
-    """A TCP port that nobody listens on, below those that outgoing connections take: free again when the server restarts."""
-    ports = iter(lambda: random.randrange(20_000, 32_000), 0)
-    return next(port for port in ports if is_free(port))
+    """A TCP port that nobody listens on, below those that outgoing connections take: free again when the server restarts.
+
+    Each is given once, and processes that start together go through them from different places: a server that is down for a
+    moment keeps its port.
+    """
+    return next(port for port in _ports if is_free(port))
 
 
 class Server(ABC):
@@ -97,7 +103,7 @@ class Server(ABC):
     def alive(self) -> bool:
         return self.pid is not None
 
-    def start(self, timeout: float = 90) -> "Server":
+    def start(self, timeout: float = 180) -> "Server":
         """Starts it and returns when it answers; repeated starts keep port and data."""
         if reason := self.missing():
             raise StackError(f"{self.name}: {reason}. Run deploy/native/install.sh")
@@ -151,7 +157,7 @@ class Server(ABC):
     def kill(self) -> None:
         """Ends it without notice (SIGKILL), as a power cut of the process."""
         self.signal(signal.SIGKILL)
-        if not self._gone(10):
+        if not self._gone(60):
             raise StackError(f"{self.name}, process {self.pid}, does not end when killed")
         self.pid_file.unlink(missing_ok=True)
 

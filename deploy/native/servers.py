@@ -181,7 +181,7 @@ class InfluxDB(Server):
     def prepare(self) -> None:
         """Makes organisation, bucket and token, where that was not done before."""
         setup = f"{self.url}/api/v2/setup"
-        with urllib.request.urlopen(setup, timeout=10) as answer:
+        with urllib.request.urlopen(setup, timeout=60) as answer:
             if not json.load(answer)["allowed"]:
                 return
         first = {
@@ -193,6 +193,6 @@ class InfluxDB(Server):
         }
         request = urllib.request.Request(setup, json.dumps(first).encode(), {"Content-Type": "application/json"})
         try:
-            urllib.request.urlopen(request, timeout=30).close()
+            urllib.request.urlopen(request, timeout=60).close()
         except urllib.error.HTTPError as error:
             raise StackError(f"influxdb: the set-up was refused: {error.read().decode(errors='replace')}") from error

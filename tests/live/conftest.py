@@ -194,6 +194,12 @@ class Kit:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """free_port() gives a port for a server of the test's own, which nobody takes while it restarts."""
+    return processes.free_port
+
+
 @pytest.fixture
 def server_kit(tmp_path: Path) -> Iterator[Kit]:
     """Starts servers of the test's own, to be killed, paused and restarted."""

@@ -37,6 +37,8 @@ decoder: json
 observed_at: received_at
 channels: [{{channel: energy, value: "$.kwh", unit: kWh, kind: counter}}]
 """
+UP = "up"
+"""What a process says once a signal stops it in order and brokers have confirmed its subscriptions."""
 RUN = """
 import logging, signal, sys, threading
 from pathlib import Path
@@ -44,15 +46,18 @@ from scopeline.cluster.ingest import Ingest
 from scopeline.plant import load
 logging.basicConfig(level=logging.INFO)
 one = Ingest(Path(sys.argv[1]), load(Path(sys.argv[1]))[0], int(sys.argv[2]), Path(sys.argv[1]) / f"state{sys.argv[2]}")
-one.start()
 end = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: end.set())
+one.start()
+while not one.ready and not end.wait(0.05):
+    pass
+print("@UP@", flush=True)
 end.wait()
-sys.exit(0 if one.stop() else 3)
-"""
+sys.exit(0 if one.stop(60) else 3)
+""".replace("@UP@", UP)
 
 
-def until(condition: Callable[[], Any], seconds: float = 30) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 90) -> Any:
     end = time.monotonic() + seconds
     while not (found := condition()) and time.monotonic() < end:
         time.sleep(0.02)
@@ -85,18 +90,28 @@ class Place:
         )
         admin.close()
 
-    def run(self, plant: Any, member: int | None = None) -> Ingest:
+    def run(self, plant: Any, member: int | None = None, ready: bool = True) -> Ingest:
+        """ready: wait until the brokers have confirmed the subscriptions."""
         one = Ingest(self.folder, plant, member, self.folder / f"state{member or 0}")
         one.start()
         self.running.append(one)
-        assert until(lambda: all(line.subscriber.problem is None for line in one.lines)), one.problems
+        assert not ready or until(lambda: all(line.subscriber.problem is None for line in one.lines)), one.problems
         return one
 
     def process(self, failpoint: str = "", member: int = 0) -> subprocess.Popen[bytes]:
         env = {**os.environ, "SCOPELINE_FAILPOINT": failpoint}
-        log = (self.folder / f"log{len(self.processes)}").open("wb")
-        self.processes.append(subprocess.Popen([sys.executable, "-c", RUN, str(self.folder), str(member)], env=env, stderr=log))
+        with self._log(len(self.processes)).open("wb") as log:
+            command = [sys.executable, "-c", RUN, str(self.folder), str(member)]
+            self.processes.append(subprocess.Popen(command, env=env, stdout=log, stderr=log))
         return self.processes[-1]
+
+    def up(self, process: "subprocess.Popen[bytes]") -> bool:
+        """Wait until a process takes messages, and can be stopped in order; whether it came so far."""
+        log = self._log(self.processes.index(process))
+        return bool(until(lambda: process.poll() is not None or UP in log.read_text().splitlines()) and process.poll() is None)
+
+    def _log(self, number: int) -> Path:
+        return self.folder / f"log{number}"
 
     def logged(self) -> pl.DataFrame:
         """All messages of the raw topic, with partition and offset."""
@@ -140,6 +155,7 @@ class Sender:
         self._confirmed: list[int] = []  # packet ids; no test sends so many that they begin anew
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2)
         self.client.max_inflight_messages_set(200)
+        self.client.reconnect_delay_set(1, 1)
         self.client.on_publish = self._published
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
@@ -172,7 +188,7 @@ class Gate:
         one.publisher._passing = self._pass
 
     def _pass(self, name: str) -> None:
-        self._opened.wait(60)
+        self._opened.wait(600)
 
     def open(self) -> None:
         self._opened.set()

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from live_gauge import until
+from live_gauge import PATIENCE, until
 
 ROOT = Path(__file__).resolve().parents[2]
+SESSION = 6
+"""Seconds without a sign of life after which the group gives a worker's partitions to others."""
 LAUNCHER = [sys.executable, str(Path(__file__).with_name("launcher.py"))]
 
 
@@ -26,7 +28,7 @@ class Role:
 
     def start(self, limits: dict[str, Any] | None = None, **environment: str) -> "Role":
         self._begin = len(self.said()) if self.log.exists() else 0
-        given = {"session": 6, **(limits or {})}
+        given = {"session": SESSION, **(limits or {})}
         run = ["run", "--plant", str(self.plant), "--profile", "cluster", "--role", self.role, "--port", "0"]
         with self.log.open("ab") as out:
             self._process = subprocess.Popen(
@@ -48,7 +50,7 @@ class Role:
         """The exit code, None while it runs; negative: the signal that killed it."""
         return self._process.poll()
 
-    def wait(self, timeout: float) -> int:
+    def wait(self, timeout: float = PATIENCE) -> int:
         return self._process.wait(timeout)
 
     def signal(self, number: int) -> None:
@@ -57,9 +59,9 @@ class Role:
 
     def kill(self) -> None:
         self.signal(signal.SIGKILL)
-        self._process.wait(10)
+        self._process.wait(PATIENCE)
 
-    def stop(self, timeout: float = 15) -> int:
+    def stop(self, timeout: float = PATIENCE) -> int:
         self.signal(signal.SIGTERM)
         return self._process.wait(timeout)
 
@@ -82,17 +84,24 @@ class Role:
         """Since the last start."""
         return self.said()[self._begin :]
 
-    def ready(self, timeout: float = 60) -> "Role":
+    def ready(self, timeout: float = 2 * PATIENCE) -> "Role":
         """Wait until it says that all is well."""
-        until(lambda: self.code is not None or self.asked("readyz")[0] == 200, timeout)
-        assert self.asked("readyz")[0] == 200, self.said()[-3000:]
+        well = False
+
+        def over() -> bool:
+            nonlocal well
+            well = self.asked("readyz")[0] == 200
+            return well or self.code is not None
+
+        until(over, timeout)
+        assert well, self.said()[-3000:]
         return self
 
     def asked(self, page: str) -> tuple[int, str]:
         """Status and text of /readyz or /metrics; 0 while nobody answers."""
         found = re.findall(r"(http://127.0.0.1:\d+)/readyz", self.said_now())
         try:
-            answer = httpx.get(f"{found[-1]}/{page}", timeout=5) if found else None
+            answer = httpx.get(f"{found[-1]}/{page}", timeout=30) if found else None
         except httpx.HTTPError:
             return 0, ""
         return (answer.status_code, answer.text) if answer else (0, "")

@@ -1,6 +1,7 @@
 """The archive on a real Kafka: equal to what was produced, killed anywhere, merged, shared by several, and as a service."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,13 +14,14 @@ from typing import Any
 import httpx
 import polars as pl
 import pytest
+from live_gauge import STOPS_WITHIN
 
 from scopeline.cluster.archive import Archiver
 from scopeline.cluster.archive_index import Index
 from scopeline.cluster.history import History
 from scopeline.cluster.vault import Folder, VaultProblem
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 LATER = DAY + timedelta(days=40)
@@ -27,9 +29,9 @@ LATER = DAY + timedelta(days=40)
 
 def test_archive_is_equal_to_what_was_produced(log: Any):
     log.some_days(3)
-    log._out.send(f"{log.kafka.prefix}.raw", key=b"../../x", value=b"no record of ours", partition=0).get(timeout=20)
+    log._out.send(f"{log.kafka.prefix}.raw", key=b"../../x", value=b"no record of ours", partition=0).get(timeout=90)
     log._out.send(f"{log.kafka.prefix}.ref", key=b"ref", value=b"7", headers=[("topic", b"ref/grid")], partition=0).get(
-        timeout=20
+        timeout=90
     )
     done = log.archived()
     rows = pl.concat([pl.read_parquet(file, hive_partitioning=False) for file in log.files]).sort("partition", "offset", "row")
@@ -115,7 +117,7 @@ one.once()
 one.close()
 """
     environment = os.environ | ({"SCOPELINE_FAILPOINT": f"archive:{point}"} if point else {})
-    done = subprocess.run([sys.executable, "-c", script], env=environment, cwd=Path(__file__).parents[2], timeout=120)
+    done = subprocess.run([sys.executable, "-c", script], env=environment, cwd=Path(__file__).parents[2], timeout=300)
     return done.returncode
 
 
@@ -133,7 +135,7 @@ def test_merging_stops_at_a_damaged_file_and_leaves_everything(log: Any):
     assert mine <= set(log.files), "nothing of its partition goes"
 
 
-def test_several_archivers_share_the_partitions(log: Any):
+def test_several_archivers_share_the_partitions(log: Any, until: Any):
     makers = [Archiver(log.kafka, log.archive, log.folder, every=0.5, now=lambda: DAY) for _ in range(2)]
     stop = threading.Event()
     threads = [threading.Thread(target=one.run, args=(stop,)) for one in makers]
@@ -148,13 +150,10 @@ def test_several_archivers_share_the_partitions(log: Any):
     log.some_days(1, 7)
     ends = {partition: log.end(partition) for partition in (0, 1)}
     history = History(log.kafka, log.archive, log.folder)
-    for _ in range(60):
-        if all(history.archived(partition) == end for partition, end in ends.items()):
-            break
-        stop.wait(0.5)
+    assert until(lambda: all(history.archived(partition) == end for partition, end in ends.items()), every=0.5)
     stop.set()
     for thread in threads:
-        thread.join(30)
+        thread.join(90)
     for one in (*makers, late):
         one.close()
     for partition, end in ends.items():
@@ -166,7 +165,7 @@ def test_several_archivers_share_the_partitions(log: Any):
     assert unique.height == len(log.sent)
 
 
-def test_the_service_stops_cleanly_and_tells_its_lag(log: Any, unique: str):
+def test_the_service_stops_cleanly_and_tells_its_lag(log: Any, unique: str, until: Any):
     (log.folder / "plant.yaml").write_text(
         f"organisation: A\nsites: [{{site: duisburg, timezone: UTC}}]\n"
         f"kafka: {{bootstrap_servers: ['{log.kafka.bootstrap_servers[0]}'], prefix: {unique}, partitions: 2}}\n"
@@ -191,20 +190,13 @@ def test_the_service_stops_cleanly_and_tells_its_lag(log: Any, unique: str):
         lines: list[str] = []
         reader = threading.Thread(target=lambda: lines.extend(process.stdout or ()), daemon=True)
         reader.start()
-        end, port = time.monotonic() + 60, None
-        while time.monotonic() < end and port is None:
-            port = next((line.split("http://127.0.0.1:")[1].split("/")[0] for line in lines if "http://127.0.0.1:" in line), None)
-            time.sleep(0.1)
-        assert port, lines
-        text = ""
-        while time.monotonic() < end and 'partition="0"} 1\n' not in text:
-            text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
-            time.sleep(0.2)
-        assert f'scopeline_archive_lag_records{{topic="{unique}.raw",partition="0"}} 1\n' in text
-        time.sleep(2)  # it holds the record by now, and would write it in ten minutes
-        began = time.monotonic()
+        found: list[str] = []
+        assert until(lambda: found.extend(re.findall(r"http://127\.0\.0\.1:\d+", "".join(lines))) or found), lines
+        lag = f'scopeline_archive_lag_records{{topic="{unique}.raw",partition="0"}} 1\n'
+        assert until(lambda: lag in httpx.get(f"{found[0]}/metrics", timeout=30).text)
+        time.sleep(5)  # it holds the record by now, and would write it in ten minutes
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0 and time.monotonic() - began < 10
-        reader.join(5)
+        assert process.wait(STOPS_WITHIN) == 0
+        reader.join(60)
     assert "20 messages archived in 1 file" in lines[-1]
     assert log.before(0, 1) == log.of(0) and date(2026, 3, 1).isoformat() in str(log.files[0])

@@ -2,7 +2,7 @@
 
 import pytest
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 
 
 def test_what_influxdb_holds_is_what_compute_says_of_the_log(cluster):

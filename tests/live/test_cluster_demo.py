@@ -9,7 +9,7 @@ import pytest
 import scopeline.demo
 from scopeline.demo.messages import messages
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 
 DEMO = Path(scopeline.demo.__file__).parent / "plant"
 CONNECTIONS = """
@@ -35,8 +35,8 @@ def test_the_demo_by_the_cluster(cluster, server_kit, tmp_path):
     assert len(sent) > 1_900
     for n, one in enumerate(sent):
         gauge.publish(one.topic, one.payload, str(n))
-    assert gauge.drained(60)
-    assert plant.settled(120), plant.said()
+    assert gauge.drained()
+    assert plant.settled(), plant.said()
     log = plant.log()
     assert len(log) == len(sent)
     figures = plant.figures()

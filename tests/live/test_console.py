@@ -6,20 +6,20 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from live_gauge import PATIENCE, until
 
-from scopeline.bench.embedded import free_port
 from scopeline.query import rfc3339
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="install the dev extra for playwright")
-pytestmark = pytest.mark.live
-sync_api.expect.set_options(timeout=20_000)  # the machine may be busy with other tests
+pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+sync_api.expect.set_options(timeout=90_000)  # the machine may be busy with other tests
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or os.environ.get("CHROMIUM", "")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -54,7 +54,7 @@ measured_by: "works/main:energy"
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[str]:
     """A running instance with two hours of readings and one message that cannot be read."""
     folder = tmp_path_factory.mktemp("works")
     for name, text in PLANT.items():
@@ -66,31 +66,27 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
     found = f"http://127.0.0.1:{port}"
     try:
-        _wait(found)
+        assert until(lambda: _ready(found) or running.poll() is not None) and running.poll() is None
         now = datetime.now(UTC).replace(microsecond=0)
         for minutes in range(120, -1, -15):
             publish(found, now - timedelta(minutes=minutes), kw=100, kwh=1000 - minutes)
-        httpx.post(f"{found}/api/v1/messages/works/main", content=HOSTILE.encode()).raise_for_status()
+        httpx.post(f"{found}/api/v1/messages/works/main", content=HOSTILE.encode(), timeout=60).raise_for_status()
         yield found
     finally:
         running.terminate()
-        assert running.wait(20) == 0
+        assert running.wait(PATIENCE) == 0
 
 
-def _wait(address: str) -> None:
-    for _ in range(300):
-        try:
-            if httpx.get(f"{address}/readyz").status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
-    raise AssertionError("the instance did not become ready")
+def _ready(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/readyz", timeout=30).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def publish(address: str, at: datetime, **values: float) -> None:
     body = json.dumps({"t": rfc3339(at), **values}).encode()
-    httpx.post(f"{address}/api/v1/messages/works/main", content=body).raise_for_status()
+    httpx.post(f"{address}/api/v1/messages/works/main", content=body, timeout=60).raise_for_status()
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +109,7 @@ def page(request: pytest.FixtureRequest, browser: Any) -> Iterator[Any]:
     """A page that fails the test for errors in its scripts, dialogues, requests to other hosts, or sideways scrolling."""
     width, height, scheme = request.param
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+    context.set_default_timeout(90_000)
     found = context.new_page()
     faults: list[str] = []
     found.on("pageerror", lambda error: faults.append(str(error)))

@@ -5,23 +5,23 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from scopeline.bench.embedded import free_port
-
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 
 SCOPELINE = [sys.executable, "-c", "from scopeline.cli import main; main()"]
-FIRST_FIGURE_WITHIN = 60.0
+FIRST_FIGURE_WITHIN = 240.0
+"""Seconds: a minute on a machine that does nothing else, and the reserve of one that runs other tests meanwhile."""
 PRICED = {"gwangyang-electricity", "mill-electricity", "boiler-house", "fork-lifts", "chiller", "freight", "waste"}
 """Sources of all three scopes, each of which happens within a day."""
 
 
 def ask(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*SCOPELINE, *arguments, "--plant", str(folder)], capture_output=True, text=True, timeout=60)
+    return subprocess.run([*SCOPELINE, *arguments, "--plant", str(folder)], capture_output=True, text=True, timeout=180)
 
 
 def figures(folder: Path, out: Path) -> list[dict]:
@@ -32,7 +32,7 @@ def figures(folder: Path, out: Path) -> list[dict]:
     return json.loads(out.read_text()) if done.returncode == 0 else []
 
 
-def test_demo_shows_all_scopes_and_stops_cleanly(tmp_path: Path):
+def test_demo_shows_all_scopes_and_stops_cleanly(tmp_path: Path, free_port: Callable[[], int]):
     folder = tmp_path / "demo"
     ports = ["--port", str(free_port()), "--mqtt-port", str(free_port())]
     begun = time.monotonic()
@@ -52,7 +52,7 @@ def test_demo_shows_all_scopes_and_stops_cleanly(tmp_path: Path):
         waiting = json.loads(ask(folder, "quarantine", "list", "--json").stdout)
         assert not waiting, waiting
         demo.send_signal(signal.SIGINT)
-        said, _ = demo.communicate(timeout=40)
+        said, _ = demo.communicate(timeout=180)
         assert demo.returncode == 0, said
         assert "Ctrl-C stops it." in said and "Stopped." in said
         assert "Traceback" not in said and "Traceback" not in (folder / "service.log").read_text()
@@ -60,4 +60,4 @@ def test_demo_shows_all_scopes_and_stops_cleanly(tmp_path: Path):
     finally:
         if demo.poll() is None:  # SIGTERM, so that it takes its service down with it
             demo.terminate()
-            demo.wait(40)
+            demo.wait(180)

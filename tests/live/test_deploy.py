@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 import threading
+import time
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
@@ -18,7 +19,7 @@ from schemas.connections import InfluxDB
 from sinks.influx import Influx, InfluxProblem, setup
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
 
 def load(name: str) -> ModuleType:
@@ -42,7 +43,7 @@ class Client:
         self.client.on_message = lambda c, u, message: self.received.append((message.topic, message.payload))
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
-        assert self._done.wait(10)
+        assert self._done.wait(90)
 
     def _connected(self, client: Any, userdata: Any, flags: Any, code: Any, properties: Any) -> None:
         self.code = code.value
@@ -51,17 +52,17 @@ class Client:
     def subscribe(self, topic: str) -> None:
         self._done.clear()
         self.client.subscribe(topic, 1)
-        assert self._done.wait(10)
+        assert self._done.wait(90)
 
     def publish(self, topic: str, payload: str) -> None:
-        self.client.publish(topic, payload, 1).wait_for_publish(10)
+        self.client.publish(topic, payload, 1).wait_for_publish(90)
 
     def close(self) -> None:
         self.client.disconnect()
         self.client.loop_stop()
 
 
-def test_accounts_and_rights_of_the_broker(server_kit: Any, tmp_path: Path):
+def test_accounts_and_rights_of_the_broker(server_kit: Any, tmp_path: Path, until: Any):
     load("make_secrets").make(tmp_path)
     (tmp_path / "acl").write_text((ROOT / "deploy" / "mosquitto" / "acl").read_text())
     shipped = (ROOT / "deploy" / "mosquitto" / "mosquitto.conf").read_text()
@@ -81,13 +82,9 @@ def test_accounts_and_rights_of_the_broker(server_kit: Any, tmp_path: Path):
         other.publish("acme/works/relay/set", "on")  # Scopeline has no way to the devices
         other.close()
         sensor.publish("acme/works/main/energy", "1")
-        until = threading.Event()
-        for _ in range(100):
-            if reader.received:
-                break
-            until.wait(0.05)
+        assert until(lambda: reader.received)
         assert reader.received == [("acme/works/main/energy", b"1")]
-        until.wait(0.3)
+        time.sleep(0.3)
         assert len(reader.received) == 1 and sensor.received == []
     finally:
         for client in (stranger, reader, sensor):

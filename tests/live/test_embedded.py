@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,11 +17,12 @@ import httpx
 import paho.mqtt.client as mqtt
 import polars as pl
 import pytest
+from live_gauge import PATIENCE, STOPS_WITHIN, until
 from paho.mqtt.enums import CallbackAPIVersion
 
 from scopeline.log import Log, Store
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 
 PLANT = """\
 organisation: Works
@@ -47,17 +48,11 @@ START = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=3)
 COMMAND = [sys.executable, "-c", "from scopeline.cli import main; main()"]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class Instance:
     """`scopeline run` as a process that can be killed and started again."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.mqtt, self.console = folder, free_port(), free_port()
+    def __init__(self, folder: Path, mqtt: int, console: int) -> None:
+        self.folder, self.mqtt, self.console = folder, mqtt, console
         self.process: subprocess.Popen[bytes] | None = None
 
     def launched(self, *more: str) -> "subprocess.Popen[bytes]":
@@ -69,47 +64,48 @@ class Instance:
     def start(self, *more: str) -> float:
         begun = time.monotonic()
         running = self.launched(*more)
-        while time.monotonic() < begun + 60:
+        while time.monotonic() < begun + PATIENCE:
             assert running.poll() is None, self.said()
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.mqtt)) == 0:
                     return time.monotonic() - begun
             time.sleep(0.02)
-        raise AssertionError(f"not up after 60 s: {self.said()}")
+        raise AssertionError(f"not up after {PATIENCE:.0f} s: {self.said()}")
 
     def kill(self) -> None:
         assert self.process is not None
         os.kill(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
-    def stop(self, number: int = signal.SIGTERM) -> tuple[int, float]:
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Its exit code; subprocess.TimeoutExpired where it takes too long."""
         assert self.process is not None
-        begun = time.monotonic()
         self.process.send_signal(number)
-        return self.process.wait(30), time.monotonic() - begun
+        return self.process.wait(STOPS_WITHIN)
 
     def said(self) -> str:
         return (self.folder / "out.log").read_text()
 
     def answered(self) -> None:
         """Wait for the API."""
-        for _ in range(600):
-            try:
-                if httpx.get(f"http://127.0.0.1:{self.console}/healthz", trust_env=False).is_success:
-                    return
-            except httpx.TransportError:
-                time.sleep(0.05)
-        raise AssertionError(self.said())
+        assert until(lambda: self.asked("/healthz").is_success), self.said()
+
+    def asked(self, path: str, **asked: str) -> httpx.Response:
+        """The API's answer; 503 while nobody answers."""
+        try:
+            return httpx.get(f"http://127.0.0.1:{self.console}{path}", params=asked, trust_env=False, timeout=60)
+        except httpx.TransportError:
+            return httpx.Response(503)
 
 
 @pytest.fixture
-def instance(tmp_path: Path) -> Iterator[Instance]:
+def instance(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[Instance]:
     (tmp_path / "feeds").mkdir()
     (tmp_path / "sources").mkdir()
     (tmp_path / "plant.yaml").write_text(PLANT)
     (tmp_path / "feeds/meters.yaml").write_text(FEED)
     (tmp_path / "sources/all.yaml").write_text(SOURCES)
-    made = Instance(tmp_path)
+    made = Instance(tmp_path, free_port(), free_port())
     yield made
     if made.process is not None and made.process.poll() is None:
         made.kill()
@@ -142,12 +138,9 @@ class Publisher:
         self._mids[self._client.publish(f"works/{device}/e", json.dumps(body), qos=1).mid] = (device, number)
         self.sent.append((device, number))
 
-    def drain(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while len(self._acknowledged) < len(self.sent) and time.monotonic() < until:
-            time.sleep(0.05)
-        waiting = len(self.sent) - len(self._acknowledged)
-        assert not waiting, f"{waiting} messages are not acknowledged after {seconds} s"
+    def drain(self) -> None:
+        done = until(lambda: len(self._acknowledged) == len(self.sent))
+        assert done, f"{len(self.sent) - len(self._acknowledged)} messages are not acknowledged"
 
     def close(self) -> None:
         self._client.disconnect()
@@ -179,13 +172,12 @@ def test_kill_in_loops_loses_nothing_and_counts_once(instance: Instance) -> None
         time.sleep(chance.uniform(0.5, 2.5))
         instance.kill()
         instance.start()
-    sending.join(120)
+    sending.join(300)
     stop.set()
-    publisher.drain(60)
+    publisher.drain()
     publisher.close()
     assert publisher.acknowledged == set(publisher.sent)
-    code, seconds = instance.stop()
-    assert code == 0 and seconds < 10, instance.said()
+    assert instance.stop() == 0, instance.said()
 
     log = Log(instance.folder / ".scopeline/scopeline.duckdb")
     try:
@@ -208,16 +200,14 @@ def test_kill_in_loops_loses_nothing_and_counts_once(instance: Instance) -> None
 def test_start_and_stop(instance: Instance) -> None:
     instance.start()
     instance.answered()
-    place, until = instance.folder / ".scopeline/instance.json", time.monotonic() + 20
-    while not place.exists() and time.monotonic() < until:  # it is written once the API answers
-        time.sleep(0.02)
+    place = instance.folder / ".scopeline/instance.json"
+    assert until(place.exists), "it is written once the API answers"
     note = json.loads(place.read_text())
     assert note["address"] == f"http://127.0.0.1:{instance.console}"
     again = [*COMMAND, "run", "--plant", str(instance.folder), "--port", "0"]
-    second = subprocess.run(again, capture_output=True, text=True, timeout=60)
+    second = subprocess.run(again, capture_output=True, text=True, timeout=180)
     assert second.returncode == 1 and "already runs on this plant folder" in second.stderr
-    code, seconds = instance.stop(signal.SIGINT)
-    assert code == 0 and seconds < 10 and not place.exists(), instance.said()
+    assert instance.stop(signal.SIGINT) == 0 and not place.exists(), instance.said()
     assert "Stopped." in instance.said()
 
 
@@ -227,15 +217,18 @@ def test_a_stop_while_it_starts_leaves_nothing_behind(instance: Instance) -> Non
     instance.stop()
     for part in range(8):
         (instance.folder / "out.log").unlink()
-        running = instance.launched()
-        time.sleep(whole * part / 6)
-        code, seconds = instance.stop()
+        if part < 7:
+            instance.launched()
+            time.sleep(whole * part / 6)
+        else:
+            instance.start()
+        code = instance.stop()
         ended.add(code)
         said = instance.said()
-        assert code in (0, -signal.SIGTERM) and seconds < 10, said  # -SIGTERM: before anything of ours ran
+        assert code in (0, -signal.SIGTERM), said  # -SIGTERM: before anything of ours ran
         assert code or said.endswith("Stopped.\n"), said
         assert not {"Traceback", "Exception", "Aborted"} & set(said.replace(":", " ").split()), said
-        assert running.poll() is not None and not (instance.folder / ".scopeline/instance.json").exists()
+        assert not (instance.folder / ".scopeline/instance.json").exists()
         Log(instance.folder / ".scopeline/scopeline.duckdb").close()  # nobody holds the file, and it is whole
     assert ended == {0, -signal.SIGTERM}, "the moments reach from before the start to after it"
 
@@ -246,34 +239,23 @@ def test_an_edit_is_taken_up_and_a_broken_one_is_not(instance: Instance) -> None
     publisher = Publisher(instance.mqtt)
     for number in range(0, 100, 10):
         publisher.send("a", number)
-    publisher.drain(20)
-    ask = f"http://127.0.0.1:{instance.console}/api/v1"
+    publisher.drain()
 
     def total(source: str) -> float:
         day = (START - timedelta(days=1)).date(), (START + timedelta(days=2)).date()
         asked = {"from": str(day[0]), "to": str(day[1]), "interval": "all", "group_by": "source", "where": f"source={source}"}
-        rows = httpx.get(f"{ask}/figures", params={**asked, "basis": "location"}, trust_env=False).json()
+        rows = instance.asked("/api/v1/figures", **asked, basis="location").json()
         return sum(row["activity"] or 0 for row in rows)
 
-    assert total("m-a") == 90
+    assert until(lambda: total("m-a") == 90)
     feed = instance.folder / "feeds/meters.yaml"
     feed.write_text(FEED.replace("unit: kWh, kind: counter", "unit: kWh, scale: 10, kind: counter"))
-    until = time.monotonic() + 20
-    while total("m-a") != 900 and time.monotonic() < until:
-        time.sleep(0.1)
-    assert total("m-a") == 900, instance.said()
+    assert until(lambda: total("m-a") == 900), instance.said()
     feed.write_text(FEED.replace("unit: kWh, kind: counter", "unit: furlong, kind: counter"))
-    until = time.monotonic() + 20
-    while time.monotonic() < until:
-        problems = httpx.get(f"{ask}/problems", trust_env=False).json()
-        if any("furlong" in json.dumps(problem) for problem in problems):
-            break
-        time.sleep(0.1)
-    else:
-        raise AssertionError(instance.said())
+    assert until(lambda: "furlong" in instance.asked("/api/v1/problems").text), instance.said()
     publisher.send("a", 110)
-    publisher.drain(20)
-    assert total("m-a") == 1100, "the configuration before the broken edit stays in force"
+    publisher.drain()
+    assert until(lambda: total("m-a") == 1100), "the configuration before the broken edit stays in force"
     publisher.close()
 
 
@@ -287,13 +269,11 @@ def test_a_subscriber_of_the_embedded_broker_sees_messages(instance: Instance) -
     client.connect("127.0.0.1", instance.mqtt)
     client.loop_start()
     client.subscribe("works/#", qos=1)
-    assert ready.wait(10)
+    assert ready.wait(PATIENCE)
     publisher = Publisher(instance.mqtt)
     publisher.send("a", 1)
-    publisher.drain(10)
-    until = time.monotonic() + 5
-    while not seen and time.monotonic() < until:
-        time.sleep(0.02)
+    publisher.drain()
+    assert until(lambda: seen)
     publisher.close()
     client.disconnect()
     client.loop_stop()

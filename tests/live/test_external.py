@@ -15,7 +15,7 @@ from scopeline.broker import BrokerStart, EmbeddedBroker
 from scopeline.inbox import Inbox
 from scopeline.runtime import Runtime
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
 PLANT = """\
 organisation: Works
@@ -33,7 +33,7 @@ channels: [{channel: energy, value: "$.kwh", unit: kWh, kind: counter}]
 """
 
 
-def until(condition: Callable[[], bool], seconds: float = 20) -> bool:
+def until(condition: Callable[[], bool], seconds: float = 90) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():
@@ -112,11 +112,13 @@ def test_nothing_is_acknowledged_while_nothing_is_committed(folder: Path, hall: 
     runtime = Runtime(folder)
     runtime.start()
     sender = publisher(hall.port)
-    gate = threading.Event()
+    busy, gate = threading.Event(), threading.Event()
     try:
         subscriber = runtime.external[0].subscriber
+        assert until(lambda: subscriber.problem is None)
         assert until(lambda: bool(hall._broker.subscriptions))
-        runtime.worker.ask(gate.wait)  # the worker is busy
+        runtime.worker.ask(lambda: busy.set() or gate.wait())
+        assert busy.wait(90), "the worker is busy"
         sender.publish("works/m/e", payload(1), qos=1)
         assert until(lambda: len(subscriber._receipts) == 1)
         time.sleep(0.3)

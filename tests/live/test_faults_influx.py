@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 
 
 class At(NamedTuple):
@@ -24,20 +24,22 @@ def test_influxdb_is_away_and_then_slow(cluster: Any, influxdb: Any, proxy: Any,
     plant.send(gauge, 0, 200)
     assert until(lambda: worker.metric("scopeline_process_committed") > 0), worker.said()
     way.refuse()
-    plant.send(gauge, 200, 400, 0.005)
+    plant.send(gauge, 200, 100, 0.005)
     assert until(lambda: worker.asked("readyz")[0] == 503), "people are told"
     assert "InfluxDB" in worker.asked("readyz")[1]
+    plant.send(gauge, 300, 300, 0.005)
     assert until(lambda: worker.metric("scopeline_process_lag_records") > 0), "the lag is told while it grows"
     stood = worker.metric("scopeline_process_committed")
     way.heal()
-    assert until(lambda: worker.metric("scopeline_process_committed") > stood, 40), worker.said()
+    assert until(lambda: worker.metric("scopeline_process_committed") > stood), worker.said()
     way.throttle(20_000)
-    memory = worker.memory()
+    memory, slow = worker.memory(), False
     for n in range(600, 4600, 1000):
         plant.send(gauge, n, 1000)
         assert gauge.drained()
         assert worker.memory() < memory + 100, "memory stays flat"
-    assert worker.metric("scopeline_process_lag_records") > 0, "it is slow indeed"
+        slow = slow or worker.metric("scopeline_process_lag_records") > 0
+    assert slow or until(lambda: worker.metric("scopeline_process_lag_records") > 0), "it is slow indeed"
     way.heal()
     plant.check()
     assert worker.code is None

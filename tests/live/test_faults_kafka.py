@@ -1,14 +1,14 @@
 """Kafka dies, or one worker's way to it goes dark: nothing is lost, others go on, and who gets nowhere ends."""
 
-import json
+import re
 import time
 from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
-FENCE = 6 + 1 + 5
-"""Seconds after an assignment until a worker looks at the store once more: session, timeout of a write, reserve."""
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
+HANGS = 20
+"""Seconds after which the watchdog ends a worker whose call does not return; in production 120."""
 
 
 @pytest.fixture
@@ -38,9 +38,10 @@ def test_kafka_dies_under_load(cluster: Any, server_kit: Any, until: Any) -> Non
         end()
         plant.send(gauge, n * 400 + 200, 200)
         assert until(lambda: plant.roles[0].asked("readyz")[0] == 503), "people are told"
+        known = worker.metric("scopeline_process_committed")
         server.start()
-        begun, known = time.monotonic(), worker.metric("scopeline_process_committed")
-        assert until(lambda known=known: worker.metric("scopeline_process_committed") > known, 60), plant.said()
+        begun = time.monotonic()
+        assert until(lambda known=known: worker.metric("scopeline_process_committed") > known), plant.said()
         print(f"\nKafka was back; {time.monotonic() - begun:.1f} s later the worker committed")
     plant.check()
     assert all(role.code is None for role in plant.roles)
@@ -49,7 +50,7 @@ def test_kafka_dies_under_load(cluster: Any, server_kit: Any, until: Any) -> Non
 def test_a_commit_whose_answer_never_comes(cluster: Any, two_ways: Any, until: Any) -> None:
     """The worker cannot know whether it happened: it begins anew, the other goes on meanwhile, and nothing differs."""
     server, way = two_ways
-    plant = cluster(at=server.address, step=0.5, timeout="1s")
+    plant = cluster(at=server.address, step=0.5, timeout="2s")
     plant.start("ingest").ready()
     gauge = plant.gauge()
     cut = plant.start("process", {"commit": 4}, {"kafka": f"127.0.0.1:{way.port}"}).ready()
@@ -59,11 +60,10 @@ def test_a_commit_whose_answer_never_comes(cluster: Any, two_ways: Any, until: A
     plant.send(gauge, 200, 100, 0.01)
     way.black_hole("from_server")
     plant.send(gauge, 300, 200, 0.01)
-    assert until(lambda: plant.behind() == 0, 40), plant.said()
+    assert until(lambda: plant.behind() == 0), plant.said()
     way.heal()
     plant.send(gauge, 500, 200, 0.02)
-    time.sleep(FENCE)
-    plant.check()
+    plant.check(moved=True)
     assert all(role.code is None for role in plant.roles), plant.said()
 
 
@@ -72,15 +72,15 @@ def test_a_worker_whose_kafka_is_silent_ends_itself(cluster: Any, two_ways: Any,
     server, way = two_ways
     plant = cluster(at=server.address)
     plant.start("ingest").ready()
-    worker = plant.start("process", {"watchdog": {"hangs": 10}}, {"kafka": f"127.0.0.1:{way.port}"}).ready()
+    worker = plant.start("process", {"watchdog": {"hangs": HANGS}}, {"kafka": f"127.0.0.1:{way.port}"}).ready()
     gauge = plant.gauge()
     plant.send(gauge, 0, 200)
     assert until(lambda: worker.metric("scopeline_process_committed") > 0), worker.said()
     way.black_hole()
     plant.send(gauge, 200, 200)
-    begun = time.monotonic()
-    assert worker.wait(40) == 3, worker.said()
-    print(json.dumps({"limit": 10, "ended after": round(time.monotonic() - begun, 1)}))
+    assert worker.wait() == 3, worker.said()
+    silent = re.search(r"nothing has moved for (\d+) s; ending the process", worker.said())
+    assert silent and HANGS <= int(silent[1]) < 2 * HANGS, f"by its own clock: {worker.said()}"
     way.heal()
     worker.start()
     plant.check()

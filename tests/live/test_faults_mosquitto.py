@@ -7,9 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
-AUTOSAVE = 3.0
-"""Seconds before a SIGKILL in which Mosquitto, as it is shipped, may lose what it has acknowledged (docs/decisions/0013)."""
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 
 
 def test_mosquitto_is_killed_and_loses_at_most_its_last_seconds(cluster: Any, server_kit: Any, until: Any) -> None:
@@ -25,10 +23,10 @@ def test_mosquitto_is_killed_and_loses_at_most_its_last_seconds(cluster: Any, se
     ingest.stop()
     plant.send(gauge, 100, 200)
     assert gauge.drained()
-    time.sleep(AUTOSAVE)
+    known, now = set(gauge.acknowledged), time.time()
+    assert until(lambda: saved(broker) > now), "it saves each second or two (docs/decisions/0013)"
     plant.send(gauge, 300, 100)
     assert gauge.drained()
-    killed = time.monotonic()
     broker.kill()
     broker.start()
     ingest.start().ready()
@@ -38,10 +36,16 @@ def test_mosquitto_is_killed_and_loses_at_most_its_last_seconds(cluster: Any, se
     assert until(lambda: last <= named(plant.log()))
     assert plant.settled(), plant.said()
     log = plant.log()
-    lost = {name: at for name, at in gauge.acknowledged.items() if name[0] == "t" and name not in named(log)}
-    assert all(killed - at < AUTOSAVE for at in lost.values()), f"saved, and lost all the same: {sorted(lost)}"
-    print(f"\n{len(lost)} tickets that Mosquitto had acknowledged in its last {AUTOSAVE:g} s are its loss")
+    lost = {name for name in gauge.acknowledged if name[0] == "t"} - named(log)
+    assert not lost & known, f"saved, and lost all the same: {sorted(lost & known)}"
+    print(f"\n{len(lost)} tickets that Mosquitto had acknowledged after its last saving are its loss")
     plant.check_figures(log)  # also: the ways of all counters are whole
+
+
+def saved(broker: Any) -> float:
+    """When it last wrote its sessions (unix seconds); it does nothing else meanwhile."""
+    file = broker.folder / "mosquitto.db"
+    return file.stat().st_mtime if file.exists() else 0.0
 
 
 def named(log: pl.DataFrame) -> set[str]:

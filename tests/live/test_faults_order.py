@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 
 
 def test_twice_in_any_order_late_wrong_and_broken(cluster: Any, until: Any) -> None:

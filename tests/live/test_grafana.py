@@ -87,9 +87,9 @@ def filled(influxdb, tmp_path_factory) -> Filled:
     replica.apply(frame, {"raw": len(said)})
     teller = Teller(influx, influx.settings)
     clocks = {site: newest for site, newest in replica.store.clocks().iter_rows() if site in SITES}
-    teller.figures(
-        replica, replica.log.changes(0).select(pl.exclude("place")), {site: (START, at) for site, at in clocks.items()}
-    )
+    changed = replica.log.changes(0).select(pl.exclude("place"))
+    teller.figures(replica, changed)
+    teller.sums(replica, changed, {site: (START, at) for site, at in clocks.items()})
     teller.readings(readings_since(replica, 0))
     teller.events(events_since(replica, 0))
     teller.clocks(clocks)
@@ -102,7 +102,7 @@ def filled(influxdb, tmp_path_factory) -> Filled:
     file.write_text("\n".join(map(json.dumps, lines)) + "\n")
     computed = offline.load(file, plant, catalogue())
     figures = pl.concat(finish_base(part, computed.configuration.plan, {}) for part in computed.figures())
-    http = httpx.Client(base_url=influxdb.url, headers={"Authorization": f"Token {influxdb.token}"}, timeout=30)
+    http = httpx.Client(base_url=influxdb.url, headers={"Authorization": f"Token {influxdb.token}"}, timeout=90)
     names = buckets(bucket)
 
     def ask(kind: str, query: str) -> list[dict[str, Any]]:
@@ -198,7 +198,7 @@ def test_every_alert_is_answered(filled):
 @pytest.mark.parametrize("basis", ["location", "market"])
 @pytest.mark.parametrize("site", SITES)
 def test_today_by_scope_is_the_sum_since_local_midnight(filled, site, basis):
-    today = datetime.now(ZoneInfo(SITES[site])).date()
+    today = NOW.astimezone(ZoneInfo(SITES[site])).date()
     figures = priced(filled, basis).filter(site=site, day=today)
     expected = dict(figures.group_by(pl.col("scope").cast(pl.String)).agg(pl.col("co2e_kg").sum()).iter_rows())
     found: dict[str, float] = {}
@@ -212,7 +212,7 @@ def test_sources_today_add_up_to_the_scopes(filled):
     last = {}
     for row in rows_of(filled, "live", "Sources today", site="sheffield"):
         last[row["source"]] = row["kg"]
-    today = priced(filled, "location").filter(site="sheffield", day=datetime.now(ZoneInfo("Europe/London")).date())
+    today = priced(filled, "location").filter(site="sheffield", day=NOW.astimezone(ZoneInfo("Europe/London")).date())
     assert sum(kg for kg in last.values() if kg) == pytest.approx(today["co2e_kg"].sum())
 
 

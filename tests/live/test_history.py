@@ -7,7 +7,7 @@ import pytest
 
 from scopeline.cluster.history import History, HistoryMissing
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 LATER = DAY + timedelta(days=40)

@@ -27,7 +27,7 @@ from sinks.csv import csv_text
 from sinks.influx import Influx, InfluxProblem, Reader, provisional, setup
 from sinks.influx.quoting import literal
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 AT = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
 DEMO = Path(scopeline.demo.__file__).parent / "plant"
 
@@ -37,7 +37,7 @@ def micros(instant):
 
 
 def client(server, bucket, **how):
-    settings = InfluxDB(url=server.url, org=server.org, bucket=bucket, **how)
+    settings = InfluxDB(url=server.url, org=server.org, bucket=bucket, timeout=timedelta(minutes=1), **how)
     return Influx(settings, SecretStr(server.token))
 
 

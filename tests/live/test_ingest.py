@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
 
 def test_every_acknowledged_message_is_in_the_log_once(place: Any, mosquitto: Any, senders: Any) -> None:
@@ -29,8 +29,8 @@ def test_every_acknowledged_message_is_in_the_log_once(place: Any, mosquitto: An
     assert all(len(p) == 1 for p in parts.values())
     assert not found["retained"].any()
     assert found["broker"].null_count() == found.height
-    assert one.metrics["scopeline_ingest_unacknowledged_messages"][0][1] == 0
-    assert one.problems == []
+    assert place.until(lambda: one.metrics["scopeline_ingest_unacknowledged_messages"][0][1] == 0)
+    assert place.until(lambda: one.problems == [])
 
 
 def test_killed_before_kafka_has_it_and_after(place: Any, mosquitto: Any, senders: Any) -> None:
@@ -38,22 +38,22 @@ def test_killed_before_kafka_has_it_and_after(place: Any, mosquitto: Any, sender
     place.topics(place.plant(mosquitto.port))
     sender = senders(mosquitto.port, f"{place.unique}/works/m/e")
     first = place.process("ingest:before_send@3")
-    assert place.until(lambda: (place.folder / "state0").exists())  # it has subscribed
-    time.sleep(0.5)
+    assert place.up(first)
 
     def killed(process: Any) -> bool:
         sender.send(10)
-        time.sleep(0.03)
+        time.sleep(0.1)
         return process.poll() == -signal.SIGKILL
 
     assert place.until(lambda: killed(first))
     second = place.process("ingest:after_confirm@3")
     assert place.until(lambda: killed(second))
     third = place.process()
+    assert place.up(third)
     assert sender.settled()
     assert place.until(lambda: place.numbers() == set(range(sender.next)))
     third.send_signal(signal.SIGTERM)
-    assert third.wait(10) == 0, "it stops in order"
+    assert third.wait(90) == 0, "it stops in order"
 
 
 def test_kafka_down_and_up_again(place: Any, mosquitto: Any, server_kit: Any, senders: Any) -> None:
@@ -65,7 +65,7 @@ def test_kafka_down_and_up_again(place: Any, mosquitto: Any, server_kit: Any, se
     one = place.run(plant)
     sender = senders(mosquitto.port, f"{place.unique}/works/m/e")
     sender.send(500)
-    assert place.until(lambda: one.publisher.count["confirmed"] == 500)
+    assert place.until(lambda: one.metrics["scopeline_ingest_acknowledged_total"][0][1] == 500)
     server.kill()
     sender.send(5000)
     assert place.until(lambda: one.publisher.problem), "people are told"
@@ -74,7 +74,7 @@ def test_kafka_down_and_up_again(place: Any, mosquitto: Any, server_kit: Any, se
     assert one.metrics["scopeline_ingest_acknowledged_total"][0][1] == 500
     server.start()
     assert sender.settled()
-    assert place.until(lambda: one.metrics["scopeline_ingest_acknowledged_total"][0][1] >= 5500, 60), one.metrics
+    assert place.until(lambda: one.metrics["scopeline_ingest_acknowledged_total"][0][1] >= 5500), one.metrics
     assert place.numbers() == set(range(5500))
     assert place.until(lambda: one.problems == [])
 
@@ -133,10 +133,11 @@ def test_the_broker_forgets_the_session(place: Any, server_kit: Any, senders: An
     sender.send(10)
     assert place.until(lambda: one.lines[0].subscriber.in_flight == 10)
     broker.restart()
-    assert place.until(lambda: one.metrics["scopeline_ingest_sessions_lost_total"][0][1] == 1)
+    assert place.until(lambda: one.metrics["scopeline_ingest_sessions_lost_total"][0][1] >= 1)
     assert place.until(lambda: sender.client.is_connected() and one.lines[0].subscriber.problem is None)
     gate.open()
     sender.send(10)
-    assert place.until(lambda: one.lines[0].subscriber.count["acknowledged"] >= 20)
-    assert place.numbers() == set(range(30)), "what was received before is logged, though the broker forgot it"
-    assert one.lines[0].subscriber.in_flight == 0
+    assert sender.settled()
+    assert place.until(lambda: place.numbers() == set(range(30))), "what was received before is logged, though forgotten"
+    assert place.until(lambda: one.lines[0].subscriber.in_flight == 0)
+    assert one.lines[0].subscriber.count["acknowledged"] >= 20

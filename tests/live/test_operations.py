@@ -8,12 +8,9 @@ from datetime import timedelta
 
 import httpx
 import pytest
-from live_gauge import until
+from live_gauge import STOPS_WITHIN, until
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
-
-WITHIN = 15.0
-"""Seconds for a stop: 10 are promised, on a machine that does nothing else."""
+pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 
 
 def looked(plant, *arguments):
@@ -32,8 +29,8 @@ def test_doctor_replay_and_sweep_on_a_cluster_that_works(cluster):
     worker, console = plant.start("process", {"sweep": 1.0}), plant.start("console")
     gauge = plant.gauge()
     plant.send(gauge, 0, 300)
-    assert gauge.drained() and plant.settled(90)
-    assert until(lambda: console.asked("readyz")[0] == 200 or "API" in console.said(), 60)
+    assert gauge.drained() and plant.settled()
+    assert until(lambda: console.asked("readyz")[0] == 200 or "API" in console.said())
     findings, code = looked(plant)
     assert not of(findings, "kafka", "error") and len([what for what in of(findings, "kafka") if what.startswith("topic ")]) == 4
     held = of(findings, "process")
@@ -53,7 +50,7 @@ def test_doctor_replay_and_sweep_on_a_cluster_that_works(cluster):
     httpx.post(f"{plant.influx.url}/query", data=asked, headers=headers).raise_for_status()
     assert until(lambda: worker.metric("scopeline_process_corrected_total") > 0, 180, 0.5), worker.said()[-2000:]
     assert "differed and are written again" in worker.said()
-    assert until(lambda: plant.command("replay", *given, check=False).returncode == 0, 60), "the sweep has put it right"
+    assert until(lambda: plant.command("replay", *given, check=False).returncode == 0), "the sweep has put it right"
 
     worker.stop()
     httpx.post(f"{plant.influx.url}/query", data=asked, headers=headers).raise_for_status()
@@ -83,7 +80,7 @@ def test_doctor_ends_where_no_server_answers(cluster, proxy, mosquitto, kafka, i
     plant = cluster(mqtt=ways[0].port, at=f"127.0.0.1:{ways[1].port}", influx=there, setup=False)
     begun = time.monotonic()
     findings, code = looked(plant)
-    assert code == 1 and time.monotonic() - begun < 40, "15 s, and a slow machine's start"
+    assert code == 1 and time.monotonic() - begun < 60, "15 s, and the start of a command on a loaded machine"
     for about in ("broker", "kafka", "influxdb"):
         assert of(findings, about, "error"), about
     assert of(findings, "archive", "error") and of(findings, "versions"), "the others went on"
@@ -91,44 +88,40 @@ def test_doctor_ends_where_no_server_answers(cluster, proxy, mosquitto, kafka, i
 
 
 def stopped(role):
-    """Its exit code, and that it took no longer than promised."""
-    begun = time.monotonic()
-    code = role.stop(60)
-    assert time.monotonic() - begun < WITHIN, role.said()[-2000:]
-    return code
+    """Its exit code; subprocess.TimeoutExpired where it takes longer than promised."""
+    return role.stop(STOPS_WITHIN)
 
 
 def test_every_role_stops_amid_outages(cluster, server_kit):
     broken, store = server_kit.start_kafka(), server_kit.start_influxdb()
     plant = cluster(at=broken.address, influx=store)
     ingest, worker, console = plant.start("ingest").ready(), plant.start("process").ready(), plant.start("console")
-    assert until(lambda: "API" in console.said(), 60)
+    assert until(lambda: "API" in console.said())
     gauge = plant.gauge()
     plant.send(gauge, 0, 200)
-    assert gauge.drained() and plant.settled(90)
+    assert gauge.drained() and plant.settled()
     store.kill()
     plant.send(gauge, 200, 100)
-    assert until(lambda: "cannot be reached" in worker.asked("readyz")[1], 60), worker.asked("readyz")
+    assert until(lambda: "cannot be reached" in worker.asked("readyz")[1]), worker.asked("readyz")
     assert stopped(worker) == 0, "amid an outage of InfluxDB"
     store.start()
     worker.start()
-    assert until(lambda: "cannot" not in worker.asked("readyz")[1] and plant.behind() == 0, 90)
+    assert until(lambda: "cannot" not in worker.asked("readyz")[1] and plant.behind() == 0, 180)
     broken.kill()
     plant.send(gauge, 300, 100)
-    time.sleep(2)
+    assert until(lambda: ingest.asked("readyz")[0] == 503), "people are told"
     assert [stopped(role) for role in (ingest, worker, console)] == [0, 0, 0], "amid an outage of Kafka"
+    begun = time.monotonic()
     for role in (ingest, worker):
         role.start()
-    assert until(lambda: "cannot be used" in worker.asked("readyz")[1], 60) and until(
-        lambda: ingest.asked("readyz")[0] == 503, 30
-    )
-    assert until(lambda: "cannot be used" in worker.said_now(), 10)
-    said = worker.said_now()
-    assert said.count("cannot be used") == 1 and "Traceback" not in said, "once, then at growing intervals"
+    assert until(lambda: "cannot be used" in worker.asked("readyz")[1])
+    assert until(lambda: ingest.asked("readyz")[0] == 503 and "cannot be used" in worker.said_now())
+    said, most = worker.said_now(), 1 + (time.monotonic() - begun) // 30
+    assert 1 <= said.count("cannot be used") <= most and "Traceback" not in said, "once, then at growing intervals"
     assert [stopped(ingest), stopped(worker)] == [0, 0], "without Kafka from the start"
-    assert console.start().wait(60) == 1 and "cannot be used" in console.said_now(), "a supervisor starts it again"
+    assert console.start().wait() == 1 and "cannot be used" in console.said_now(), "a supervisor starts it again"
     broken.start()
-    worker.start(SCOPELINE_LOG_FORMAT="json").ready(90)
+    worker.start(SCOPELINE_LOG_FORMAT="json").ready()
     assert stopped(worker) == 0
     said = worker.said_now().splitlines()
     assert all(line.startswith("{") for line in said), said
@@ -141,13 +134,13 @@ def test_a_worker_stops_amid_catching_up_and_goes_on_afterwards(cluster):
     ingest, gauge = plant.start("ingest").ready(), plant.gauge()
     for start in range(0, 6000, 1000):
         plant.send(gauge, start, 1000)
-    assert gauge.drained(60)
+    assert gauge.drained()
     assert stopped(ingest) == 0
     worker = plant.start("process")
-    assert until(lambda: "partition 0: at" in worker.said(), 60)
+    assert until(lambda: "partition 0: at" in worker.said())
     assert stopped(worker) == 0
     worker.start()
-    plant.check([gauge], 120)
+    plant.check([gauge])
     assert stopped(worker) == 0
 
 

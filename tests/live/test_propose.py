@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from scopeline.cli import app
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
 
 def test_what_comes_at_the_broker_is_proposed(mosquitto: Any, unique: str, tmp_path: Path):
@@ -29,11 +29,11 @@ def test_what_comes_at_the_broker_is_proposed(mosquitto: Any, unique: str, tmp_p
     thread = threading.Thread(target=device)
     thread.start()
     try:
-        words = ["feeds", "propose", "--plant", str(tmp_path), "--seconds", "2", "--filter", f"{unique}/#", "--json"]
+        words = ["feeds", "propose", "--plant", str(tmp_path), "--seconds", "5", "--filter", f"{unique}/#", "--json"]
         done = CliRunner().invoke(app, words)
     finally:
         stop.set()
-        thread.join(10)
+        thread.join(90)
     assert done.exit_code == 0, done.output
     (found,) = json.loads(done.stdout)["proposals"]
     assert found["topic"] == f"{unique}/{{site}}/{{device}}" and found["problem"] is None and found["readings"] >= 2

@@ -11,7 +11,7 @@ from schemas.connections import Kafka
 from scopeline.cli import app
 from scopeline.cluster.setup import kafka_topics
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
 
 @pytest.fixture

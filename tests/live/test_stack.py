@@ -15,8 +15,8 @@ from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import KafkaError
 from ruamel.yaml import YAML
 
-pytestmark = pytest.mark.live
-WAIT = 30
+pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
+WAIT = 90
 ROOT = Path(__file__).parents[2]
 
 
@@ -58,12 +58,12 @@ def test_mosquitto_passes_messages_on(mosquitto, unique):
 
 
 @pytest.mark.parametrize(
-    ("settings", "messages", "moments"),
-    [((), 1500, 3.0), (("autosave_on_changes true",), 300, 0.0)],
+    ("settings", "messages", "each"),
+    [((), 1500, False), (("autosave_on_changes true",), 300, True)],
     ids=["as shipped", "saved on changes"],
 )
-def test_what_mosquitto_acknowledged_survives_its_death(server_kit, settings, messages, moments):
-    """More messages than the usual queue of 1000 for an absent subscriber. The shipped settings need two seconds to write them;
+def test_what_mosquitto_acknowledged_survives_its_death(server_kit, settings, messages, each):
+    """More messages than the usual queue of 1000 for an absent subscriber. The shipped settings write them within two seconds;
     with `autosave_on_changes` it saves before it reads on: a further answer says that it saved.
     """
     broker = server_kit.start_mosquitto(settings=settings)
@@ -76,7 +76,8 @@ def test_what_mosquitto_acknowledged_survives_its_death(server_kit, settings, me
         for sent in [meter.publish("plant/meter", str(n).encode(), qos=1) for n in range(messages)]:
             sent.wait_for_publish(WAIT)
         meter.publish("elsewhere", b"", qos=1).wait_for_publish(WAIT)
-    time.sleep(moments)
+    acknowledged, file = time.time(), broker.folder / "mosquitto.db"
+    until(lambda: each or (file.exists() and file.stat().st_mtime > acknowledged))
     broker.kill()
     broker.start()
     with mqtt_client(broker.port, "durable", clean=False, received=received):
@@ -219,8 +220,8 @@ def asked(connection, data=b"ping"):
 
 
 def connected(port):
-    connection = socket.create_connection(("127.0.0.1", port), timeout=5)
-    connection.settimeout(5)
+    connection = socket.create_connection(("127.0.0.1", port), timeout=WAIT)
+    connection.settimeout(WAIT)
     return connection
 
 
@@ -236,7 +237,7 @@ def test_the_proxy_passes_on_delays_and_throttles(echo, proxy):
         way.throttle(20_000, "from_server")
         answer, seconds = asked(connection, bytes(10_000))
         assert len(answer) == 10_000
-        assert 0.3 <= seconds < 5
+        assert seconds >= 0.3
     assert way.accepted == 1
 
 
@@ -251,7 +252,7 @@ def test_a_black_hole_is_silent_until_it_heals(echo, proxy, direction):
             connection.recv(10)
         connected(way.port).close()
         way.heal()
-        connection.settimeout(5)
+        connection.settimeout(WAIT)
         assert connection.recv(10) == b"lost?"
 
 

@@ -157,10 +157,10 @@ DEEP = [
 
 @pytest.mark.parametrize("payload", DEEP, ids=["open lists", "open maps", "closed lists", "65 levels"])
 def test_deep_nesting_is_refused_before_it_is_read(lab, harmless, payload):
-    began = time.perf_counter()
+    began = time.process_time()
     found = harmless([lab.message("w/bad", payload, 20)])
     assert lab.quarantined(found.said) in ({"too_large": 1}, {"malformed": 1})
-    assert time.perf_counter() - began < 20
+    assert time.process_time() - began < 20
 
 
 def test_brackets_in_strings_are_no_nesting(lab, harmless):

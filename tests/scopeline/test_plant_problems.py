@@ -112,9 +112,9 @@ def test_broken_yaml_is_a_problem_not_a_crash(tmp_path, text):
 
 def test_aliases_cannot_blow_up():
     bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
-    started = time.perf_counter()
+    started = time.process_time()
     assert "too many values" in parse(bomb).flaws[0].message
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=60))

@@ -155,10 +155,10 @@ def test_a_slow_server_gets_smaller_requests(opened):
     def slow(request):
         sizes.append(len(request.content.split(b"\n")))
         if sizes[-1] > 1000:
-            time.sleep(0.2)
+            time.sleep(1)
         return httpx.Response(204)
 
-    influx = opened(slow, timeout="100ms")
+    influx = opened(slow, timeout="500ms")
     assert influx.write("b", good(20_000)) == (20_000, [])
     assert sizes.count(10_000) == 2, "the second ten thousand lines are not tried at once again"
 

@@ -26,20 +26,18 @@ def test_a_look_that_hangs_or_fails_stops_no_other():
 
     def hangs():
         yield Finding("ok", "influxdb", "before", "")
-        time.sleep(60)
+        time.sleep(300)
 
     def fails():
         yield Finding("ok", "kafka", "canary-look-1 works", "")
         raise OSError("canary-look-1 is refused -> correct it")
 
     begun = time.monotonic()
-    found = doctor.gathered(
-        {"influxdb": hangs, "kafka x": fails, "archive": lambda: [Finding("ok", "archive", "there", "")]}, 0.5
-    )
-    assert time.monotonic() - begun < 5
+    found = doctor.gathered({"influxdb": hangs, "kafka x": fails, "archive": lambda: [Finding("ok", "archive", "there", "")]}, 3)
+    assert time.monotonic() - begun < 60
     assert [(one.severity, one.about, one.what) for one in found] == [
         ("ok", "influxdb", "before"),
-        ("error", "influxdb", "no answer within 0 s"),
+        ("error", "influxdb", "no answer within 3 s"),
         ("ok", "kafka", "*** works"),
         ("error", "kafka", "*** is refused"),
         ("ok", "archive", "there"),

@@ -20,7 +20,7 @@ def test_two_processes_get_two_folders_and_a_freed_one_is_taken_again(tmp_path):
         assert mine.folder.name == "1"
     finally:
         other.kill()
-        other.communicate(timeout=10)
+        other.communicate(timeout=60)
     again = Place(tmp_path)
     assert again.folder.name == "0"
     again.release()

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 from scopeline.cluster.watchdog import EXIT, Watchdog
 
@@ -20,12 +21,14 @@ def test_a_hang_and_a_stall_end_the_process_and_say_why():
         assert words in done.stderr
 
 
-def test_no_false_alarm():
-    said = []
+def test_no_false_alarm(monkeypatch):
+    said, clock = [], [0.0]
+    monkeypatch.setattr("scopeline.cluster.watchdog.time", SimpleNamespace(monotonic=lambda: clock[0]))
     dog = Watchdog(hangs=0.4, stalls=10, end=said.append)
     dog.start()
     for _ in range(10):
-        time.sleep(0.08)
+        clock[0] += 0.3
+        time.sleep(0.12)  # it looks each 0.1 s
         dog.beat()
     dog.stop()
     dog.positions({0: 3, 1: 5}, {0: 9, 1: 5}, now=0)

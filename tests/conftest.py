@@ -13,11 +13,23 @@ import polars as pl
 import pytest
 from hypothesis import settings
 
-collect_ignore = ["cluster_messages.py", "cluster_store.py", "cluster_world.py", "live/launcher.py"]
+collect_ignore = ["canary.py", "cluster_messages.py", "cluster_store.py", "cluster_world.py", "live/launcher.py"]
 """Modules that fixtures load, and a program: nothing in them is a test."""
 
 settings.register_profile("scopeline", deadline=None, print_blob=True)
 settings.load_profile("scopeline")
+
+
+def _load(name: str) -> ModuleType:
+    """A module beside this file, under its name: test modules import it, and never each other."""
+    spec = spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec and spec.loader
+    sys.modules[name] = found = module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+_load("canary")
 
 
 def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
@@ -81,9 +93,4 @@ def spoken() -> Callable[..., pl.DataFrame]:
 @pytest.fixture(scope="session")
 def world() -> ModuleType:
     """The worker of the cluster profile without servers: tests/cluster_world.py, made of three files."""
-    for name in ("cluster_messages", "cluster_store", "cluster_world"):
-        spec = spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-        assert spec and spec.loader
-        sys.modules[name] = found = module_from_spec(spec)
-        spec.loader.exec_module(found)
-    return found
+    return [_load(name) for name in ("cluster_messages", "cluster_store", "cluster_world")][-1]

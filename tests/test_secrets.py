@@ -1,9 +1,9 @@
 """No secret is ever in an output, a log, a metric, an error or a file that is published: canaries, hunted everywhere.
 
-Servers here are worse than real ones: what they refuse, they repeat. tests/live/test_operations.py hunts on servers that work.
+Servers here are worse than real ones: what they refuse, they repeat. tests/live/test_canaries.py hunts on real ones, that work
+and that refuse.
 """
 
-import base64
 import json
 import logging
 import os
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from canary import leaks
 
 from scopeline import logs
 from scopeline.cluster.plant_record import collect
@@ -178,21 +179,6 @@ def plant(folder: Path, ports: dict[str, int], by_file: bool) -> dict[str, str]:
     return given if by_file else given | {name: SECRETS[key] for name, key in VARIABLES.items()}
 
 
-def leaks(text: str) -> list[str]:
-    """Which secrets a text holds, as they are or encoded as protocols do."""
-    found = []
-    for name, value in SECRETS.items():
-        forms = {
-            value,
-            json.dumps(value)[1:-1],
-            base64.b64encode(value.encode()).decode(),
-            value.replace("/", "%2F").replace("+", "%2B"),
-        }
-        forms |= {base64.b64encode(f"us:{value}".encode()).decode(), base64.b64encode(f"\0us\0{value}".encode()).decode()}
-        found += [name for form in forms if form in text]
-    return found
-
-
 def written(folder: Path) -> dict[str, str]:
     """Every file but the secrets themselves."""
     files = [path for path in folder.rglob("*") if path.is_file() and "secrets" not in path.parts]
@@ -256,7 +242,7 @@ def hunt(
     """Everything that is said and written, none of it with a secret."""
     said = {"commands": commands(folder, environment, asked), **roles(folder, environment, names, seconds)}
     for name, text in {**said, **written(folder.parent)}.items():
-        assert not leaks(text), f"{name} holds {leaks(text)}"
+        assert not leaks(text, SECRETS), f"{name} holds {leaks(text, SECRETS)}"
     return said
 
 
@@ -286,7 +272,7 @@ def test_what_apply_publishes_has_no_secret(tmp_path):
     folder = tmp_path / "plant"
     plant(folder, unreachable(), by_file=True)
     published = collect(folder)
-    assert "plant.yaml" in published and not leaks("".join(data.decode() for data in published.values()))
+    assert "plant.yaml" in published and not leaks("".join(data.decode() for data in published.values()), SECRETS)
 
 
 def test_a_secret_that_was_read_is_black_in_text_json_and_tracebacks(tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""One process of a test cluster: `scopeline run --role ...`, to be killed, paused, and asked how it is."""
+"""One process of a test cluster: `scopeline run --role ...` or `archive --follow`, to be killed, paused, and asked how it is."""
 
 import json
 import os
@@ -29,10 +29,12 @@ class Role:
     def start(self, limits: dict[str, Any] | None = None, **environment: str) -> "Role":
         self._begin = len(self.said()) if self.log.exists() else 0
         given = {"session": SESSION, **(limits or {})}
-        run = ["run", "--plant", str(self.plant), "--profile", "cluster", "--role", self.role, "--port", "0"]
+        run = ["run", "--profile", "cluster", "--role", self.role, "--port", "0"]
+        if self.role == "archive":
+            run = ["archive", "--follow", "--metrics-port", "0"]
         with self.log.open("ab") as out:
             self._process = subprocess.Popen(
-                [*LAUNCHER, json.dumps(given), *run],
+                [*LAUNCHER, json.dumps(given), *run, "--plant", str(self.plant)],
                 cwd=ROOT,
                 stdout=out,
                 stderr=out,
@@ -97,11 +99,17 @@ class Role:
         assert well, self.said()[-3000:]
         return self
 
+    @property
+    def address(self) -> str:
+        """Where it serves health, metrics and more; empty until it says so."""
+        found = re.findall(r"(http://127.0.0.1:\d+)/(?:readyz|api/docs|metrics)", self.said_now())
+        return found[-1] if found else ""
+
     def asked(self, page: str) -> tuple[int, str]:
         """Status and text of /readyz or /metrics; 0 while nobody answers."""
-        found = re.findall(r"(http://127.0.0.1:\d+)/readyz", self.said_now())
+        address = self.address
         try:
-            answer = httpx.get(f"{found[-1]}/{page}", timeout=30) if found else None
+            answer = httpx.get(f"{address}/{page}", timeout=30) if address else None
         except httpx.HTTPError:
             return 0, ""
         return (answer.status_code, answer.text) if answer else (0, "")

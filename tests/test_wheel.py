@@ -28,7 +28,7 @@ with open(sys.argv[1], "w") as out:
 def run(*command: str | Path, cwd: Path) -> str:
     """Run a command outside the source tree, without the surroundings of this environment."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "COV", "PYTEST")) and k != "VIRTUAL_ENV"}
-    done = subprocess.run([str(c) for c in command], cwd=cwd, env=clean, capture_output=True, text=True, timeout=280)
+    done = subprocess.run([str(c) for c in command], cwd=cwd, env=clean, capture_output=True, text=True, timeout=800)
     assert done.returncode == 0, f"{command}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
     return done.stdout
 

@@ -16,8 +16,9 @@ from typing import Self
 from scopeline.remote import instance_file
 
 MARK = "DEMO.md"
-STARTS_WITHIN = 60.0
-STOPS_WITHIN = 20.0
+STARTS_WITHIN = 180.0
+"""Seconds until it is given up: a few on a machine that does nothing else."""
+STOPS_WITHIN = 60.0
 
 
 class CannotStart(Exception):

@@ -27,7 +27,7 @@ def overlays() -> dict[str, list[dict[str, Any]]]:
     built = {}
     for name in OVERLAYS:
         place = ROOT / "deploy" / "kubernetes" / "overlays" / name
-        done = subprocess.run(["kubectl", "kustomize", place], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(["kubectl", "kustomize", place], capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, f"{name}: {done.stderr}"
         built[name] = [one for one in YAML(typ="safe", pure=True).load_all(done.stdout) if one]
     return built

@@ -59,7 +59,7 @@ def test_what_is_there_is_kept_and_the_brokers_file_follows_its_passwords(tmp_pa
 
 def run(*arguments: str | Path, path: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["/bin/bash", UP, *arguments], capture_output=True, text=True, timeout=60, env={**os.environ, "PATH": path}
+        ["/bin/bash", UP, *arguments], capture_output=True, text=True, timeout=300, env={**os.environ, "PATH": path}
     )
 
 
@@ -103,7 +103,7 @@ def test_up_and_down_call_compose(tools: Path, tmp_path: Path):
     shutil.copytree(ROOT / "deploy" / "example" / "plant", plant)
     script = ["/bin/bash", copy / "container" / "up.sh"]
     clean = {"PATH": str(tools), "HOME": str(tmp_path)}
-    up = subprocess.run([*script, "up", plant], capture_output=True, text=True, timeout=60, env=clean)
+    up = subprocess.run([*script, "up", plant], capture_output=True, text=True, timeout=300, env=clean)
     assert up.returncode == 0, up.stderr
     assert (plant / ".scopeline").is_dir() and (copy / "secrets" / "mqtt_password").exists()
     for secret in (copy / "secrets").glob("*"):
@@ -114,7 +114,7 @@ def test_up_and_down_call_compose(tools: Path, tmp_path: Path):
     waited = set(re.search(r"--wait-timeout \d+ (.*)", started)[1].split())
     assert waited == {"mosquitto", "kafka", "influxdb", "grafana", "ingest", "process", "archive", "console"}
     assert "http://127.0.0.1:8090" in up.stdout and "127.0.0.1:1883" in up.stdout
-    down = subprocess.run([*script, "down"], capture_output=True, text=True, timeout=60, env=clean)
+    down = subprocess.run([*script, "down"], capture_output=True, text=True, timeout=300, env=clean)
     assert down.returncode == 0 and " down --remove-orphans" in notes.read_text()
     assert "--volumes" not in notes.read_text(), "down keeps the data"
 

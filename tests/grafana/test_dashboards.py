@@ -206,6 +206,6 @@ from schemas.plant import Plant
 plant = Plant.model_validate({{"settings": {{"organisation": "W", "sites": [{{"site": "w", "timezone": "UTC"}}]}}}})
 grafana.dashboards(grafana.facts(plant))
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     said = done.stderr.strip().splitlines()[-1]
     assert done.returncode == 1 and said.startswith(("grafana.influxql.Refused", "KeyError")) and column in said, done.stderr

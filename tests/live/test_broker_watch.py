@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from paho.mqtt import client as paho
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 SETTINGS = ["max_queued_messages 100", "max_queued_bytes 0", "sys_interval 1"]
 DROPPED, RESTARTS = "scopeline_ingest_broker_dropped_total", "scopeline_ingest_broker_restarts_total"
 
@@ -28,18 +28,18 @@ def test_a_queue_that_overflows_and_a_broker_that_is_killed(
     sender = senders(broker.port, "hall/late")
     sender.send(300)
     assert sender.settled(), "the broker acknowledges what it drops"
-    assert place.until(lambda: told(DROPPED)), one.metrics
-    assert told(DROPPED) == 200 and "has dropped 200 messages" in caplog.text
+    assert place.until(lambda: told(DROPPED) == 200), one.metrics
+    assert "200 since it started" in caplog.text
     time.sleep(4)  # it must have lived longer than uptimes in whole seconds are unsure
     broker.kill()
     assert place.until(lambda: one.problems)
     broker.start()
-    assert place.until(lambda: told(RESTARTS) == 1, 60), one.metrics
+    assert place.until(lambda: told(RESTARTS) == 1), one.metrics
     assert place.until(lambda: told(DROPPED) == 0), "the broker counts anew"
     device = senders(broker.port, f"{place.unique}/works/m/e")
     device.send(10)
     assert device.settled()
-    assert place.until(lambda: place.numbers() == set(range(10)), 60)
+    assert place.until(lambda: place.numbers() == set(range(10)))
     topics = place.logged()["topic"]
     assert not topics.str.starts_with("$").any(), topics.unique()
     assert told(RESTARTS) == 1

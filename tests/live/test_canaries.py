@@ -1,4 +1,4 @@
-"""No secret in what a living cluster says: logs at debug, /readyz, /metrics, doctor, files; while all works, and when it is refused.
+"""No secret in what a living cluster says: logs at debug, /readyz, /metrics, doctor, files; while all works, and when refused.
 
 tests/test_secrets.py hunts for the same where servers are worse than real ones: absent, or repeating what they were sent.
 """

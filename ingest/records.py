@@ -14,7 +14,7 @@ import io
 import struct
 import zlib
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import polars as pl
 
@@ -26,6 +26,16 @@ _SCHEMA = pl.Schema(COLUMNS)
 UNPACKED = {**COLUMNS, "offset": pl.Int64}
 Headers = Sequence[tuple[str, bytes | None]]
 
+HEADERS = ("topic", "received_us", "retained", "broker")
+RECORDS: dict[str, Any] = {
+    "offset": pl.Int64,
+    "timestamp": pl.Int64,
+    "value": pl.Binary,
+    "headed": pl.Boolean,
+    **dict.fromkeys(HEADERS, pl.Binary),
+}
+"""Records as a frame: timestamp in milliseconds of UTC; headed: whether there is a header `topic`, even without a value."""
+
 FEW = 8
 """Fewer messages than this are cheaper as bare records, to write and to read."""
 _MAGIC = b"SCL1"
@@ -34,6 +44,7 @@ _END = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 _MARK = b"\xff\xff\xff\xff"
 _ARRIVALS_US = (0, 7_258_118_400_000_000)
 """Messages arrive in the years 1970 to 2199."""
+_EMPTY = "the record is empty"
 
 
 class Record(Protocol):
@@ -105,33 +116,40 @@ def pack(
     return [(encode(pl.DataFrame(columns)), [])]
 
 
-def decode(records: Sequence[Record]) -> Unpacked:
-    """Many records as one frame. Nothing is raised for what a record holds: it is refused with its reason."""
-    packed: list[Record] = []
-    bare: list[tuple[Record, dict[str, bytes | None]]] = []
+def framed(records: Sequence[Record]) -> pl.DataFrame:
+    """Records that came one by one, as RECORDS."""
+    headers = [dict(record.headers) if record.headers else {} for record in records]
+    columns: dict[str, list[Any]] = {
+        "offset": [record.offset for record in records],
+        "timestamp": [record.timestamp for record in records],
+        "value": [record.value for record in records],
+        "headed": ["topic" in one for one in headers],
+    }
+    columns |= {name: [one.get(name) for one in headers] for name in HEADERS}
+    return pl.DataFrame(columns, schema=RECORDS, strict=False)
+
+
+def decode(records: pl.DataFrame | Sequence[Record]) -> Unpacked:
+    """Messages of many records: RECORDS, or one by one. Nothing is raised for what a record holds: it is refused, and why."""
+    if not isinstance(records, pl.DataFrame):
+        records = framed(records)
     refused: list[Refused] = []
-    for record in records:
-        headers = dict(record.headers) if record.headers else None
-        if headers and "topic" in headers:
-            bare.append((record, headers))
-        elif fault := _fault(record.value):
-            refused.append(Refused(record.offset, fault))
-        else:
-            packed.append(record)
+    headed = records["headed"]
+    bare, other = (records, records.clear()) if headed.all() else (records.filter(headed), records.filter(~headed))
     frames = []
-    if packed:
-        frames += _packed(packed, refused)
-    if bare:
+    if other.height:
+        frames += _packed(other["offset"].to_list(), other["value"].to_list(), refused)
+    if bare.height:
         frames.append(_bare(bare, refused))
     refused.sort()
     found = pl.concat(frames) if frames else pl.DataFrame(schema=UNPACKED)
-    return Unpacked(found.sort("offset", maintain_order=True) if packed and bare else found.rechunk(), refused)
+    return Unpacked(found.sort("offset", maintain_order=True) if other.height and bare.height else found.rechunk(), refused)
 
 
 def _fault(value: bytes | None) -> str | None:
     """What is wrong with the value of a packed record, before anything reads it."""
     if not value:
-        return "the record is empty"
+        return _EMPTY
     if len(value) < _TRAILER.size or value[:4] != _MARK or value[-12:-8] != _MAGIC:
         return "the record has no header `topic` and is no packed record of Scopeline"
     if zlib.crc32(memoryview(value)[:-4]) != _TRAILER.unpack(value[-12:])[2]:
@@ -139,24 +157,30 @@ def _fault(value: bytes | None) -> str | None:
     return None
 
 
-def _packed(records: list[Record], refused: list[Refused]) -> list[pl.DataFrame]:
+def _packed(offsets: list[int], given: list[bytes | None], refused: list[Refused]) -> list[pl.DataFrame]:
     """Records of one schema are read as one stream; where that fails, one by one."""
-    values = [record.value or b"" for record in records]
-    counts = [struct.unpack("<I", value[-8:-4])[0] for value in values]
-    heads = [8 + struct.unpack_from("<i", value, 4)[0] for value in values]
-    head = values[0][: heads[0]]
-    if all(value.startswith(head) for value in values):
-        parts = [memoryview(value)[heads[0] : -20] for value in values]
-        if found := _stream(b"".join([head, *parts, _END]), sum(counts)):
-            offsets = pl.Series([record.offset for record in records], dtype=pl.Int64)
-            places = pl.Series(range(len(records)), dtype=pl.UInt32).repeat_by(pl.Series(counts)).explode(empty_as_null=False)
-            return [found[0].with_columns(offsets.gather(places).alias("offset"))]
-    frames = []
-    for record, value, count in zip(records, values, counts, strict=True):
-        if alone := _stream(value[:-12], count):
-            frames.append(alone[0].with_columns(pl.lit(record.offset, dtype=pl.Int64).alias("offset")))
+    packed: list[tuple[int, bytes]] = []
+    for offset, value in zip(offsets, given, strict=True):
+        if fault := _fault(value):
+            refused.append(Refused(offset, fault))
         else:
-            refused.append(Refused(record.offset, "the record is no Arrow stream of messages"))
+            packed.append((offset, value or b""))
+    if not packed:
+        return []
+    counts = [struct.unpack("<I", value[-8:-4])[0] for _, value in packed]
+    heads = [8 + struct.unpack_from("<i", value, 4)[0] for _, value in packed]
+    head = packed[0][1][: heads[0]]
+    if all(value.startswith(head) for _, value in packed):
+        parts = [memoryview(value)[heads[0] : -20] for _, value in packed]
+        if found := _stream(b"".join([head, *parts, _END]), sum(counts)):
+            places = pl.Series([offset for offset, _ in packed], dtype=pl.Int64).repeat_by(pl.Series(counts))
+            return [found[0].with_columns(places.explode(empty_as_null=False).alias("offset"))]
+    frames = []
+    for (offset, value), count in zip(packed, counts, strict=True):
+        if alone := _stream(value[:-12], count):
+            frames.append(alone[0].with_columns(pl.lit(offset, dtype=pl.Int64).alias("offset")))
+        else:
+            refused.append(Refused(offset, "the record is no Arrow stream of messages"))
     return frames
 
 
@@ -170,22 +194,19 @@ def _stream(data: bytes, count: int) -> tuple[pl.DataFrame] | None:
     return (found,) if complete and not any(found[name].null_count() for name in list(COLUMNS)[:4]) else None
 
 
-def _bare(records: list[tuple[Record, dict[str, bytes | None]]], refused: list[Refused]) -> pl.DataFrame:
-    def header(name: str) -> pl.Series:
-        return pl.Series(name, [headers.get(name) for _, headers in records], dtype=pl.Binary)
-
-    stamp, broker = header("received_us"), header("broker")
-    at = pl.Series([record.timestamp for record, _ in records], dtype=pl.Int64) * 1000
+def _bare(records: pl.DataFrame, refused: list[Refused]) -> pl.DataFrame:
+    stamp, broker = records["received_us"], records["broker"]
+    at = records["timestamp"].clip(-1, _ARRIVALS_US[1] // 1000 + 1) * 1000
     if stamp.null_count() < stamp.len():
         at = utf8(stamp).str.to_integer(strict=False).zip_with(stamp.is_not_null(), at)
     frame = pl.DataFrame(
         [
-            utf8(header("topic")),
-            pl.Series("payload", [record.value for record, _ in records], dtype=pl.Binary),
+            utf8(records["topic"]),
+            records["value"].alias("payload"),
             at.cast(TIME).alias("received_at"),
-            header("retained").is_in([b"1", b"true"]).fill_null(False),
+            records["retained"].is_in([b"1", b"true"]).fill_null(False),
             utf8(broker),
-            pl.Series("offset", [record.offset for record, _ in records], dtype=pl.Int64),
+            records["offset"],
         ]
     )
     good = at.is_between(*_ARRIVALS_US).fill_null(False)
@@ -196,7 +217,7 @@ def _bare(records: list[tuple[Record, dict[str, bytes | None]]], refused: list[R
         pl.when(frame["topic"].is_null())
         .then(pl.lit("the header `topic` is no UTF-8"))
         .when(frame["payload"].is_null())
-        .then(pl.lit("the record is empty"))
+        .then(pl.lit(_EMPTY))
         .when(~good)
         .then(pl.lit("the header `received_us`, or without it the record's own time, is no time"))
         .when(frame["broker"].is_null() & broker.is_not_null())

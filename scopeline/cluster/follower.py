@@ -23,6 +23,7 @@ from scopeline.catalogue import catalogue
 from scopeline.cluster.history import History
 from scopeline.cluster.kafka import consumer, producer
 from scopeline.cluster.plant_topic import InForce, KafkaProblem, PlantTopic
+from scopeline.cluster.reading import columnar, gathered
 from scopeline.cluster.replica import BEGINNING, Replica, Stopping
 from scopeline.cluster.topics import LARGEST, topics
 from scopeline.corrections import redriven, replayed
@@ -154,6 +155,7 @@ class Follower:
         names = topics(self.kafka)
         common = {"fetch_max_wait_ms": 100, "max_poll_records": RECORDS, "max_partition_fetch_bytes": 8 * 1024 * 1024}
         found = KafkaConsumer(**consumer(self.kafka, self.plant_dir), **common)
+        columnar(found)
         numbers = found.partitions_for_topic(names.raw)
         if not numbers:
             raise KafkaProblem(f"there is no topic {names.raw}: make it with `scopeline setup`")
@@ -224,11 +226,12 @@ class Follower:
             self._problem = None
             self._behind = sum(max(0, ends[place] - self._replica.offsets.get(name, 0)) for name, place in self._places.items())
 
-    def _apply(self, place: TopicPartition, name: str, records: list[Any]) -> None:
+    def _apply(self, place: TopicPartition, name: str, polled: list[Any]) -> None:
+        records = gathered(polled)
         messages, refused = decode(records)
         for offset, reason in refused:
             log.error("record %d of %s %d holds no messages (%s)", offset, place.topic, place.partition, reason)
-        self._replica.apply(messages.drop("offset"), {name: records[-1].offset + 1}, noting=False)
+        self._replica.apply(messages.drop("offset"), {name: records.item(-1, "offset") + 1}, noting=False)
 
     def _retain(self) -> None:
         """Once an hour: days of messages beyond the retention move from the data file to Parquet beside it."""

@@ -60,6 +60,15 @@ class Store:
         self._operated()
         return 1
 
+    def forget(self, bucket: str, measurement: str, series: pl.DataFrame) -> int:
+        wanted = {tuple(value or "" for value in row) for row in series.iter_rows()}
+        kept = self.points.get(measurement, {})
+        for tags, at in list(kept):
+            if tuple(dict(tags).get(name, "") for name in series.columns) in wanted:
+                del kept[tags, at]
+        self._operated()
+        return 1
+
     def of(self, measurement: str) -> dict[Point, dict[str, Any]]:
         return self.points.get(measurement, {})
 
@@ -117,6 +126,11 @@ class Reader:
         found = pl.DataFrame(rows, schema_overrides=schema, infer_schema_length=None) if rows else pl.DataFrame(schema=schema)
         missing = [pl.lit(None).alias(name) for name in {*names, *schema} - {*found.columns}]
         return shaped(found.with_columns(missing), schema).sort(*FIGURE_KEY, nulls_last=True)
+
+    def read_sources(self, sites: Any) -> pl.DataFrame:
+        named = [dict(tags) for tags, _ in self._store.of("figures")]
+        rows = sorted({(tags["site"], tags["source"]) for tags in named if tags["site"] in set(sites)})
+        return pl.DataFrame(rows, schema={"site": pl.String, "source": pl.String}, orient="row")
 
 
 # Kafka ---------------------------------------------------------------------------------------------------------------------

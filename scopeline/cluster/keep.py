@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from ingest.routing import REF
+from processors.plan import Plan
 from schemas.plant import Plant
 from scopeline import pipeline
 from scopeline.cluster.changes import NotingLog
@@ -80,13 +81,12 @@ class NotingUpkeep(Upkeep):
 
     def tag(self, noting: bool) -> None:
         """Remember how sources are tagged; noting: all figures of those that are tagged otherwise than before are noted."""
-        rows = self.state.configuration.plan.tagged.iter_rows(named=True)
-        now = {row.pop("source"): {name: value for name, value in row.items() if value} for row in rows}
+        now = _tags(self.state.configuration.plan)
         before = self.store.fact("tags")
         if now != before:
             self.log.set("tags", now)
             if noting and before is not None:
-                self.log.retagged([source for source, tags in before.items() if tags != now.get(source, tags)])
+                self.log.retagged(_retagged(before, now))
 
     def _price(self, wanted: pl.DataFrame, compare: bool) -> dict[str, int]:
         self.log.touch(wanted)
@@ -94,10 +94,23 @@ class NotingUpkeep(Upkeep):
 
 
 def differs(store: Store, state: State, plant: Plant) -> bool:
-    """Whether under another plant messages would say, or sources compute, something else than what is stored."""
+    """Whether under another plant messages would say, or sources compute or be tagged, something else than what is stored."""
     was = state.configuration
     new = pipeline.configure(plant, was.catalogue, units_seen(state.meters), was)
-    return feeds_read(plant) != store.fact("feeds", {}) or sources_fingerprints(new.plan) != store.fact("sources", {})
+    if feeds_read(plant) != store.fact("feeds", {}) or sources_fingerprints(new.plan) != store.fact("sources", {}):
+        return True
+    return bool(_retagged(store.fact("tags", {}), _tags(new.plan)))
+
+
+def _tags(plan: Plan) -> dict[str, dict[str, str]]:
+    """Source -> its tags."""
+    rows = plan.tagged.iter_rows(named=True)
+    return {row.pop("source"): {name: value for name, value in row.items() if value} for row in rows}
+
+
+def _retagged(before: dict[str, dict[str, str]], now: dict[str, dict[str, str]]) -> list[str]:
+    """Sources that were there and are tagged otherwise: all their figures, however old, belong to other series."""
+    return [source for source, tags in before.items() if tags != now.get(source, tags)]
 
 
 class Broken(Exception):

@@ -4,7 +4,7 @@ Exact sums of the stored integers, made again for every interval in which a figu
 was silent: what is missing counts as expected, never as zero.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Protocol
 
@@ -12,15 +12,22 @@ import polars as pl
 
 from processors.output import SHOWN, in_units, numbers
 from processors.plan import Plan
-from schemas.frames import EXACT, FIGURE_KEY, GASES, TIME
+from schemas.frames import EXACT, FIGURE_KEY, FIGURES, GASES, TIME, empty
 from schemas.influx import ROLLUPS
 from scopeline.log.tables import loaded
 
 SERIES = [name for name in FIGURE_KEY if name != "interval_start"]
 LENGTHS = {"15m": timedelta(minutes=15), "1h": timedelta(hours=1), "1d": timedelta(days=1)}
 assert LENGTHS.keys() == ROLLUPS.keys()
-_RECENT = timedelta(days=2)
+RECENT = timedelta(days=2)
 """A series that said nothing for longer is not expected to speak in these sums; exports know better."""
+
+
+SILENCE: dict[str, Any] = {**{name: FIGURES[name] for name in SERIES}, "start": TIME, "end": TIME}
+"""When a series was silent, from a figure on, within which its sums say that something was expected."""
+
+
+_NONE = empty(SILENCE)
 
 
 class Asks(Protocol):
@@ -38,22 +45,34 @@ class Sums(NamedTuple):
 
 
 def sums(
-    log: Asks, changed: pl.DataFrame, passed: Mapping[str, tuple[datetime, datetime]], plan: Plan, zones: Mapping[str, str]
+    log: Asks,
+    changed: pl.DataFrame,
+    passed: Mapping[str, tuple[datetime, datetime]],
+    plan: Plan,
+    zones: Mapping[str, str],
+    silence: pl.DataFrame = _NONE,
+    back_to: Callable[[datetime], None] = lambda _: None,
 ) -> Iterator[Sums]:
     """What the roll-ups say in the intervals of the changed figures (FIGURE_KEY, lost), and in those that a site's clock passed.
 
-    passed: site -> its clock before and now; zones: site -> time zone. Expected seconds begin with the first figure of a series.
+    silence: SILENCE of series that are told anew, whose intervals count, too.
+    back_to: told from when on the file must hold all figures. passed: site -> its clock before and now; zones: site -> time zone.
+    Expected seconds begin with the first figure of a series.
     """
     since = min((before for before, _ in passed.values()), default=None)
-    series = _recent(log, since - _RECENT) if since else None
+    series = _recent(log, since - RECENT) if since else None
     for interval, length in LENGTHS.items():
         if length <= timedelta(microseconds=plan.base_us):
             continue
         wanted = _intervals(changed.select(*FIGURE_KEY, "lost"), interval, zones)
+        if silence.height:
+            quiet = _silent(silence, interval, zones)
+            wanted = pl.concat([wanted, quiet]).group_by("interval_start", "interval_end", *SERIES).agg(pl.col("lost").any())
         if series is not None and series.height:
             ended = [_ended(series, interval, site, *clocks, zones) for site, clocks in passed.items()]
             wanted = pl.concat([wanted, *ended]).group_by("interval_start", "interval_end", *SERIES).agg(pl.col("lost").any())
         if wanted.height:
+            back_to(wanted["interval_start"].min())  # type: ignore[arg-type]  # a time
             gone = wanted.filter("lost").select("interval_start", *SERIES)
             rows = _summed(log, wanted, plan).filter((pl.col("known") > 0) | (pl.col("expected_s") > 0))
             yield Sums(interval, rows, gone)
@@ -68,14 +87,16 @@ def _recent(log: Asks, since: datetime) -> pl.DataFrame:
 
 def _intervals(changed: pl.DataFrame, interval: str, zones: Mapping[str, str]) -> pl.DataFrame:
     """interval_start, interval_end, SERIES, lost: the intervals that hold changed figures; days by the zone of their site."""
-    keys = ["interval_start", "interval_end", *SERIES]
-    parts = []
-    for (site,), some in changed.group_by("site"):
+    return _within(changed, interval, zones).group_by("interval_start", "interval_end", *SERIES).agg(pl.col("lost").any())
+
+
+def _within(rows: pl.DataFrame, interval: str, zones: Mapping[str, str]) -> pl.DataFrame:
+    """Rows (interval_start, site, ...) with the start and the end of the interval that holds their instant."""
+    parts = [rows.clear().with_columns(interval_end="interval_start")]
+    for (site,), some in rows.group_by("site"):
         start, end = _edges(pl.col("interval_start"), interval, zones.get(str(site), "UTC"))
         parts.append(some.with_columns(start, end.alias("interval_end")))
-    if not parts:
-        return changed.with_columns(interval_end="interval_start").select(*keys, "lost")
-    return pl.concat(parts).group_by(keys).agg(pl.col("lost").any())
+    return pl.concat(parts)
 
 
 def _edges(at: pl.Expr, interval: str, zone: str) -> tuple[pl.Expr, pl.Expr]:
@@ -90,7 +111,7 @@ def _ended(
 ) -> pl.DataFrame:
     """The intervals that ended between two readings of a site's clock, for each of its series; at most two days of them."""
     length = LENGTHS[interval]
-    times = pl.datetime_range(max(before, now - _RECENT) - length, now, length, time_unit="us", time_zone="UTC", eager=True)
+    times = pl.datetime_range(max(before, now - RECENT) - length, now, length, time_unit="us", time_zone="UTC", eager=True)
     start, end = _edges(pl.col("at"), interval, zones.get(site, "UTC"))
     spans = pl.DataFrame({"at": times}).select(interval_start=start, interval_end=end).unique()
     ended = spans.filter((pl.col("interval_end") > before) & (pl.col("interval_end") <= now))
@@ -98,6 +119,15 @@ def _ended(
     return (
         ended.join(mine, how="cross").with_columns(lost=pl.lit(False)).select("interval_start", "interval_end", *SERIES, "lost")
     )
+
+
+def _silent(silence: pl.DataFrame, interval: str, zones: Mapping[str, str]) -> pl.DataFrame:
+    """interval_start, interval_end, SERIES, lost: the intervals that begin and end in a silence."""
+    half = LENGTHS[interval] / 2  # no day is so short that it lies between two of these
+    times = silence.with_columns(interval_start=pl.datetime_ranges("start", "end", half)).explode("interval_start")
+    inside = pl.col("interval_start") > pl.col("start"), pl.col("interval_end") <= pl.col("end")
+    found = _within(times, interval, zones).filter(*inside).with_columns(lost=pl.lit(False))
+    return found.select("interval_start", "interval_end", *SERIES, "lost").unique()
 
 
 def _summed(log: Asks, wanted: pl.DataFrame, plan: Plan) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from schemas.connections import InfluxDB
 from sinks.influx.connection import Connection, InfluxProblem, TooSlow, message
-from sinks.influx.deletion import statements
+from sinks.influx.deletion import statements, whole
 from sinks.influx.library import answered
 
 LINES = 10_000
@@ -69,9 +69,16 @@ class Influx(Connection):
         Series are matched by these tags alone, whatever others they have. `every`: the interval of the points; keys that
         follow each other at this distance go in one range. Returns how many statements it took; repeatable.
         """
+        return self._deleted(bucket, statements(measurement, keys, every))
+
+    def forget(self, bucket: str, measurement: str, series: pl.DataFrame) -> int:
+        """Delete all points of series: a column a tag, as in `delete`. Returns how many statements it took; repeatable."""
+        return self._deleted(bucket, whole(measurement, series))
+
+    def _deleted(self, bucket: str, requests: Iterable[list[str]]) -> int:
         asked = 0
         patience = self.settings.timeout.total_seconds() * 3
-        for some in statements(measurement, keys, every):
+        for some in requests:
             asking = {"db": bucket, "q": ";".join(some)}
             answer = self.insist(partial(self._http.post, "/query", data=asking, timeout=patience))
             failed = [result["error"] for result in answer.json().get("results", []) if "error" in result]

@@ -10,6 +10,8 @@ from sinks.influx.quoting import identifier, literal
 
 SERIES = 50
 """Series of one statement."""
+_EVER = 9_223_372_036_854_775
+"""Microseconds of the longest time that InfluxDB knows."""
 STATEMENTS = 20
 """Statements of one request."""
 
@@ -25,6 +27,18 @@ def statements(measurement: str, keys: pl.DataFrame, every: timedelta | None = N
     """
     tags = [name for name in keys.columns if name != "time"]
     found = iter(_one(measurement, row, tags) for row in _ranges(keys, tags, every))
+    while some := list(islice(found, STATEMENTS)):
+        yield some
+
+
+def whole(measurement: str, series: pl.DataFrame) -> Iterator[list[str]]:
+    """As `statements`, at whatever time.
+
+    >>> print(*next(whole("m", pl.DataFrame({"site": "a"}))))
+    DELETE FROM "m" WHERE time >= -9223372036854775000 AND time <= 9223372036854775000 AND ("site"='a')
+    """
+    rows = series.select(pl.col(tag).cast(pl.String).fill_null("") for tag in series.columns).unique(maintain_order=True)
+    found = (_one(measurement, (-_EVER, _EVER, some.to_dicts()), series.columns) for some in rows.iter_slices(SERIES))
     while some := list(islice(found, STATEMENTS)):
         yield some
 

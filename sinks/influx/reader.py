@@ -77,6 +77,15 @@ class Reader:
                 found[site] = max(newest, found.get(site, newest))
         return found
 
+    def read_sources(self, sites: Iterable[str]) -> pl.DataFrame:
+        """site, source: what these sites have figures of, or had."""
+        rows = []
+        for site in sites:
+            text = f'SHOW TAG VALUES FROM {identifier(FIGURES)} WITH KEY = "source" WHERE "site"={literal(site)}'
+            for series in self._series("figures", text):
+                rows += [(site, decoded(value)) for _, value in series["values"]]
+        return pl.DataFrame(rows, schema={"site": pl.String, "source": pl.String}, orient="row")
+
     def _output(self) -> Columns:
         return {**OUTPUT, **dict.fromkeys(self._tags, pl.String)}
 

@@ -217,6 +217,22 @@ def test_whatever_a_tag_says_a_query_finds_it_and_nothing_else(influx, bucket, w
     influx.delete(bucket, "figures", rows[1:].select("source", time="at"))
 
 
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(st.sampled_from("\"'\\;-/*$ =,%\n\r\x00a()0") | st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20))
+def test_a_series_is_listed_and_forgotten_whole_and_no_other(influx, bucket, word):
+    site = f"s{word}"
+    far = [AT - timedelta(days=20_000), AT, AT + timedelta(days=20_000)]
+    rows = pl.DataFrame({"at": far * 2, "site": site, "source": [word] * 3 + [f"{word}."] * 3, "co2e_kg": 1.0})
+    influx.write(bucket, lp.lines(rows, "figures", ["site", "source"], ["co2e_kg"], "at"))
+    reader = Reader(influx, bucket)
+    assert set(reader.read_sources([site]).rows()) == {(site, word), (site, f"{word}.")}
+    assert influx.forget(bucket, "figures", pl.DataFrame({"site": [site], "source": [word]})) == 1
+    left = asked(influx, f'SELECT "co2e_kg" FROM "figures" WHERE "site"={literal(site)}')
+    assert len(left) == 3 and reader.read_sources([site]).rows() == [(site, f"{word}.")]
+    influx.forget(bucket, "figures", pl.DataFrame({"site": [site]}))
+    assert reader.read_sources([site]).is_empty()
+
+
 @pytest.fixture(scope="module")
 def computed(tmp_path_factory):
     """Six hours of the demo: the message file, metered, and what `compute` writes of it."""

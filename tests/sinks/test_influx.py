@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sinks.influx import Bound, InfluxProblem, Stopped, connection, setup
-from sinks.influx.deletion import statements
+from sinks.influx.deletion import statements, whole
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 CONFLICT = 'field type conflict: input field "v" on measurement "m" is type string, already exists as type float'
@@ -220,6 +220,19 @@ def test_a_delete_that_fails_says_so(opened):
         opened(store).delete("b", "figures", keys((0, "a", "")))
     store = Store(httpx.Response(503), httpx.Response(200, json={"results": [{"statement_id": 0}]}))
     assert opened(store).delete("b", "figures", keys((0, "a", ""))) == 1
+
+
+def test_whole_series_are_forgotten_at_whatever_time(opened):
+    series = pl.DataFrame({"site": ["a"] * 121, "scope": [None, *range(120)]}, schema={"site": pl.String, "scope": pl.Int8})
+    texts = [text for some in whole("figures_1h", pl.concat([series, series])) for text in some]
+    assert len(texts) == 3, "fifty series a statement"
+    found = [pair for text in texts for pair in re.findall(r"\(\"site\"='(\w)' AND \"scope\"='(\w*)'\)", text)]
+    assert found == [("a", ""), *(("a", str(n)) for n in range(120))]
+    assert all(re.search(r"time >= -9\d{18} AND time <= 9\d{18} AND \(", text) for text in texts)
+    assert list(whole("figures_1h", series.clear())) == [], "no series, no statement"
+    store = Store(httpx.Response(200, json={"results": [{"statement_id": 0, "error": "database not found"}]}))
+    with pytest.raises(InfluxProblem, match="database not found"):
+        opened(store).forget("b", "figures", series)
 
 
 def test_the_bound_admits_the_first_and_keeps_them():

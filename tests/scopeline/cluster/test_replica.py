@@ -175,6 +175,22 @@ def test_a_tag_that_changes_moves_all_figures_to_other_series(world, made):
     assert set(noted["source"]) == {"plain"}  # `all` has no tag
 
 
+def test_a_tag_that_changes_moves_figures_of_before_the_horizon_too(world, made):
+    rows = hourly(world, 120)
+
+    def history(first, since):
+        yield of(world, rows[:first]).filter(pl.col("received_at") >= since)
+
+    fresh = rebuilt(world, made, rows, 90, history, world.START + 90 * HOUR)
+    fresh.apply(of(world, rows[90:]), {"raw": 120})
+    new = world.plant(line="b")
+    assert world.figures(fresh).height < world.whole(rows, new)[0].height
+    fresh.configure(new, "2")
+    noted = fresh.log.changes(0).filter(pl.col("source") == "plain", pl.col("lost")).select(world.FIGURE_KEY)
+    whole, _ = world.whole(rows, new)
+    world.assert_same(noted.sort(world.FIGURE_KEY), whole.filter(source="plain").select(world.FIGURE_KEY).sort(world.FIGURE_KEY))
+
+
 def test_nothing_is_noted_while_the_store_has_it(world, made):
     one = made()
     one.start(0, None)

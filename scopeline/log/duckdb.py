@@ -1,18 +1,23 @@
 """The data file: one writer, one transaction a batch, cursors for everybody else."""
 
 import json
+import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import polars as pl
 
-from scopeline.log.tables import FORMAT, KEYS, TABLES, ddl, stored
+from scopeline.log.folding import Folding
+from scopeline.log.tables import FOLDED, FORMAT, KEYS, TABLES, ddl, migration, physical, rows_schema, rows_table, stored
 from scopeline.log.tail import Tail
+
+log = logging.getLogger(__name__)
 
 MEMORY_LIMIT = "512MB"
 _TAILS = {"readings": "observed_at", "amounts": "interval_start"}
@@ -69,9 +74,16 @@ class Log:
             raise
         self.write = self._root.cursor()
         self.tails = {table: Tail(TABLES[table], time) for table, time in _TAILS.items()}
+        self._folding = {table: Folding(table, partial(self._said, table)) for table in FOLDED}
+
+    def _said(self, table: str) -> pl.DataFrame:
+        found = pl.from_arrow(self.write.sql(f"SELECT * FROM {table}_said ORDER BY said").to_arrow_table())
+        assert isinstance(found, pl.DataFrame)
+        return found
 
     def _create(self) -> None:
         self._root.execute("BEGIN")
+        self._root.execute("CREATE TABLE meta (key VARCHAR PRIMARY KEY, value VARCHAR)")
         for statement in ddl():
             self._root.execute(statement)
         self._root.execute("INSERT INTO meta VALUES ('format', ?), ('position', '0')", [str(FORMAT)])
@@ -89,8 +101,21 @@ class Log:
             raise StateError(
                 f"{self.path} was written by a newer Scopeline (format {found}, this one reads {FORMAT}). Upgrade Scopeline."
             )
-        if missing := sorted(set(TABLES) - tables):
+        wanted = set(TABLES) if int(row[0]) < FORMAT else set(physical())
+        if missing := sorted(wanted - tables):
             raise StateError(f"{self.path} lacks the tables {', '.join(missing)}. {_REMEDY}")
+        if int(row[0]) < FORMAT:
+            self._migrate(int(row[0]))
+
+    def _migrate(self, before: int) -> None:
+        """All or nothing: a file that was cut off here is still of the format before."""
+        log.warning("%s is of format %d and is made one of format %d; a large one takes minutes", self.path, before, FORMAT)
+        self._root.execute("BEGIN")
+        for statement in migration():
+            self._root.execute(statement)
+        self._root.execute("UPDATE meta SET value = ? WHERE key = 'format'", [str(FORMAT)])
+        self._root.execute("COMMIT")
+        self._root.execute("CHECKPOINT")
 
     def close(self) -> None:
         with self._guard:
@@ -121,6 +146,8 @@ class Log:
         except BaseException as error:
             for tail in self.tails.values():
                 tail.forget()
+            for folding in self._folding.values():
+                folding.forget()
             with suppress(duckdb.Error):  # a failed commit has rolled back already
                 self.write.execute("ROLLBACK")
             if isinstance(error, duckdb.Error) and damaged(error):
@@ -130,7 +157,13 @@ class Log:
     def append(self, table: str, frame: pl.DataFrame) -> None:
         """Add rows of the table's schema."""
         if not frame.is_empty():
-            self._with(f"INSERT INTO {table} SELECT * FROM rows_in", rows_in=stored(frame, TABLES[table]))
+            if table in FOLDED:
+                some, new = self._folding[table].folded(frame)
+                if new.height:
+                    self._with(f"INSERT INTO {table}_said SELECT * FROM rows_in", rows_in=new)
+            else:
+                some = stored(frame, TABLES[table])
+            self._with(f"INSERT INTO {rows_table(table)} SELECT * FROM rows_in", rows_in=some)
             if table in self.tails:
                 self.tails[table].add(frame)
 
@@ -149,18 +182,19 @@ class Log:
             self.replace(table, chosen)
 
     def replace(self, table: str, keys: pl.DataFrame, rows: pl.DataFrame | None = None) -> None:
-        """Delete the rows that have one of the keys (a frame of some of the table's columns), and add the given ones."""
+        """Delete the rows that have one of the keys (a frame of some of the table's columns, none that is folded), and add the
+        given ones."""
         if keys.height:
-            schema = {name: TABLES[table][name] for name in keys.columns}
+            schema = {name: rows_schema(table)[name] for name in keys.columns}
             chosen = stored(keys.unique(), schema)
             same = []
             for name, dtype in schema.items():
-                here, wanted, unknown = f'{table}."{name}"', f'r."{name}"', keys[name].null_count() > 0
+                here, wanted, unknown = f't."{name}"', f'r."{name}"', keys[name].null_count() > 0
                 same.append(f"{here} IS NOT DISTINCT FROM {wanted}" if unknown else f"{here} = {wanted}")
                 if not unknown and (dtype == pl.Int64 or isinstance(dtype, pl.Datetime)):  # zone maps: skip what lies outside
                     same.append(f"{here} BETWEEN {_literal(chosen[name].min())} AND {_literal(chosen[name].max())}")
             tail = self.tails[table].without(keys) if table in self.tails else None
-            self._delete(table, f"DELETE FROM {table} USING rows_in r WHERE {' AND '.join(same)}", rows_in=chosen)
+            self._delete(table, f"DELETE FROM {rows_table(table)} t USING rows_in r WHERE {' AND '.join(same)}", rows_in=chosen)
             if tail is not None:
                 self.tails[table] = tail
         if rows is not None:
@@ -200,7 +234,7 @@ class Log:
             self._with(f"INSERT INTO {table} SELECT * FROM rows_in r WHERE {absent}", rows_in=frame)
 
     def clear(self, table: str) -> None:
-        self._delete(table, f"DELETE FROM {table}")
+        self._delete(table, f"DELETE FROM {rows_table(table)}")
 
     def _delete(self, table: str, sql: str, **frames: pl.DataFrame) -> None:
         """Every deletion goes through here."""

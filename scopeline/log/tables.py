@@ -4,7 +4,7 @@ Times are stored as UTC microseconds without zone (DuckDB TIMESTAMP), exact inte
 128-bit integer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -13,7 +13,7 @@ import polars as pl
 
 from schemas.frames import AMOUNTS, EVENTS, FIGURES, MESSAGES, OUTCOMES, READINGS, REJECTS
 
-FORMAT = 1
+FORMAT = 2
 """Raised when an older Scopeline could no longer read the file."""
 
 Schema = Mapping[str, Any]
@@ -78,9 +78,19 @@ TABLES: dict[str, Schema] = {
 KEYS = {"traffic": ("feed", "minute", "outcome"), "meters": ("meter",), "clocks": ("site",)}
 """Primary keys, of small tables only: an index over a large one would have to be held in memory."""
 
+FOLDED = {
+    "readings": ("meter", "site", "feed", "channel", "device", "kind", "unit", "quality"),
+    "outcomes": ("feed", "outcome", "reason"),
+}
+"""Large tables whose rows repeat a few combinations of texts: `<table>_said` holds each once, numbered; `<table>_rows` the number
+and the other columns; `<table>` is a view of both."""
+
+_SAID = "said"
+"""The column with the number."""
+
 _SQL = {
     pl.String: "VARCHAR",
-    pl.Binary: "BLOB",
+    pl.Binary: "BLOB USING COMPRESSION zstd",  # smaller than what DuckDB would choose, and made in less time
     pl.Boolean: "BOOLEAN",
     pl.Int8: "TINYINT",
     pl.Int32: "INTEGER",
@@ -90,13 +100,59 @@ _SQL = {
 }
 
 
-def ddl() -> list[str]:
-    """Statements that make the tables."""
-    made = ["CREATE TABLE meta (key VARCHAR PRIMARY KEY, value VARCHAR)"]
-    for table, schema in TABLES.items():
-        columns = [f'"{name}" {_sql(dtype)}' for name, dtype in schema.items()]
-        columns += [f"PRIMARY KEY ({', '.join(KEYS[table])})"] if table in KEYS else []
-        made.append(f"CREATE TABLE {table} ({', '.join(columns)})")
+def said_schema(table: str) -> Schema:
+    """Columns of `<table>_said`."""
+    return {_SAID: pl.Int32, **{name: TABLES[table][name] for name in FOLDED[table]}}
+
+
+def rows_schema(table: str) -> Schema:
+    """Columns of what holds the table's rows."""
+    texts = FOLDED.get(table, ())
+    return {**({_SAID: pl.Int32} if texts else {}), **{name: kind for name, kind in TABLES[table].items() if name not in texts}}
+
+
+def rows_table(table: str) -> str:
+    """Where the table's rows stand."""
+    return f"{table}_rows" if table in FOLDED else table
+
+
+def physical() -> dict[str, Schema]:
+    """Tables of the file, by name, without `meta`."""
+    return {rows_table(table): rows_schema(table) for table in TABLES} | {f"{table}_said": said_schema(table) for table in FOLDED}
+
+
+def ddl(tables: Iterable[str] = TABLES) -> list[str]:
+    """Statements that make tables, and the views of those that are folded."""
+    made: list[str] = []
+    for table in tables:
+        keys = [f"PRIMARY KEY ({', '.join(KEYS[table])})"] if table in KEYS else []
+        made.append(_create(rows_table(table), rows_schema(table), keys))
+        if table in FOLDED:
+            made.append(_create(f"{table}_said", said_schema(table)))
+            columns = ", ".join(f'{"s" if name in FOLDED[table] else "r"}."{name}"' for name in TABLES[table])
+            made.append(f"CREATE VIEW {table} AS SELECT {columns} FROM {table}_rows r JOIN {table}_said s USING ({_SAID})")
+    return made
+
+
+def _create(name: str, schema: Schema, keys: Sequence[str] = ()) -> str:
+    columns = [f'"{column}" {_sql(dtype)}' for column, dtype in schema.items()]
+    return f"CREATE TABLE {name} ({', '.join([*columns, *keys])})"
+
+
+def migration() -> list[str]:
+    """Statements that make a file of format 1 one of format 2: its large tables are folded."""
+    made = []
+    for table, texts in FOLDED.items():
+        names = ", ".join(f'"{name}"' for name in texts)
+        others = ", ".join(f'w."{name}"' for name in rows_schema(table) if name != _SAID)
+        same = " AND ".join(f'w."{name}" IS NOT DISTINCT FROM s."{name}"' for name in texts)
+        made += [
+            f"ALTER TABLE {table} RENAME TO {table}_was",
+            *ddl([table]),
+            f"INSERT INTO {table}_said SELECT row_number() OVER () - 1, * FROM (SELECT DISTINCT {names} FROM {table}_was)",
+            f"INSERT INTO {table}_rows SELECT s.{_SAID}, {others} FROM {table}_was w JOIN {table}_said s ON {same}",
+            f"DROP TABLE {table}_was",
+        ]
     return made
 
 

@@ -250,7 +250,7 @@ def test_replay_changes_nothing_unless_something_was_wrong(kept: Callable[[str, 
     assert done.messages == 40 and done.readings == 0 and done.figures == 0
     with live.log.transaction():
         live.log.write.execute("UPDATE figures SET co2e_n = co2e_n + 1 WHERE source = 'power'")
-        live.log.write.execute("DELETE FROM readings WHERE message = 5")
+        live.log.write.execute("DELETE FROM readings_rows WHERE message = 5")
     with live.log.transaction():
         done = replayed(live.upkeep, START, START + timedelta(hours=2))
     assert done.readings > 0 and done.figures > 0

@@ -9,10 +9,10 @@ import duckdb
 import polars as pl
 import pytest
 
-from schemas.frames import FIGURES, MESSAGES, READINGS, shaped
-from scopeline.log import Log, StateError, Store
+from schemas.frames import FIGURES, MESSAGES, OUTCOMES, READINGS, shaped
+from scopeline.log import Log, StateError, Store, Working
 from scopeline.log.archive import ArchiveError, due, move
-from scopeline.log.tables import TABLES
+from scopeline.log.tables import FORMAT, TABLES, ddl, migration, physical, stored
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -189,4 +189,76 @@ def test_late_messages_of_an_archived_day_get_a_file_of_their_own(log: Log) -> N
 
 def test_tables_are_all_made(log: Log) -> None:
     found = {row[0] for row in log.write.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-    assert found == {*TABLES, "meta"} and len(found) > 8
+    assert found == {*physical(), "meta"} and len(found) > 8
+    views = {row[0] for row in log.write.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()}
+    assert found | views == {*physical(), *TABLES, "meta"}
+
+
+FORMAT_1 = (
+    "CREATE TABLE meta (key VARCHAR PRIMARY KEY, value VARCHAR)",
+    "INSERT INTO meta VALUES ('format', '1'), ('position', '5')",
+    """CREATE TABLE readings (meter VARCHAR, site VARCHAR, feed VARCHAR, channel VARCHAR, device VARCHAR, kind VARCHAR,
+    observed_at TIMESTAMP, event VARCHAR, period_start TIMESTAMP, period_end TIMESTAMP, value_n DECIMAL(38,0), unit VARCHAR,
+    quality VARCHAR, received_at TIMESTAMP, message BIGINT, index INTEGER)""",
+    "CREATE TABLE outcomes (message BIGINT, feed VARCHAR, outcome VARCHAR, reason VARCHAR)",
+    *ddl([table for table in TABLES if table not in ("readings", "outcomes")]),
+)
+
+
+def _of_format_1(path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """A file as the first versions wrote it, with some READINGS and OUTCOMES."""
+    rows = [
+        {
+            "meter": f"w/m{n % 3}:e",
+            "site": "w",
+            "device": None if n % 2 else "d",
+            "observed_at": DAY + timedelta(minutes=n),
+            "value_n": n * 10**20,
+            "quality": "good",
+            "message": n,
+            "index": 0,
+        }
+        for n in range(1, 6)
+    ]
+    readings = shaped(pl.DataFrame(rows, schema_overrides={"value_n": pl.Int128}), READINGS)
+    told = [{"message": n, "feed": None if n == 2 else "f", "outcome": "unmatched" if n == 2 else "decoded"} for n in range(1, 6)]
+    outcomes = shaped(pl.DataFrame(told), OUTCOMES)
+    with duckdb.connect(str(path)) as other:
+        for statement in FORMAT_1:
+            other.execute(statement)
+        for table, frame in (("readings", readings), ("outcomes", outcomes)):
+            rows_in = stored(frame, TABLES[table]).to_arrow()  # DuckDB takes it by this name
+            other.execute(f"INSERT INTO {table} SELECT * FROM rows_in")
+            del rows_in
+    return readings, outcomes
+
+
+def test_a_file_of_the_first_format_says_the_same(tmp_path: Path) -> None:
+    readings, outcomes = _of_format_1(tmp_path / "x.duckdb")
+    for _ in range(2):  # and again, when it is of this format
+        log = Log(tmp_path / "x.duckdb")
+        store = Working(log)
+        assert store.readings().sort("message").equals(readings)
+        assert store.outcomes_of(range(1, 6)).sort("message").equals(outcomes)
+        assert store.position() == 5 and store.fact("format") == FORMAT
+        log.close()
+    log = Log(tmp_path / "x.duckdb")
+    more = readings.with_columns(message=pl.col("message") + 5, meter=pl.lit("w/new:e"))
+    with log.transaction():
+        log.append("readings", more)
+    assert pl.concat([readings, more]).equals(Store(log).readings().sort("message"))
+    log.close()
+
+
+def test_a_file_that_is_cut_off_on_its_way_to_this_format_is_of_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings, _ = _of_format_1(tmp_path / "x.duckdb")
+    steps = migration()
+    monkeypatch.setattr("scopeline.log.duckdb.migration", lambda: [*steps[:-1], "SELECT error('power is gone')"])
+    with pytest.raises(duckdb.Error, match="power is gone"):
+        Log(tmp_path / "x.duckdb")
+    monkeypatch.undo()
+    log = Log(tmp_path / "x.duckdb")
+    assert Store(log).readings().sort("message").equals(readings)
+    log.close()

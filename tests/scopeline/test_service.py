@@ -68,7 +68,7 @@ def test_live_is_cached_for_a_moment_and_then_follows(service, host, monkeypatch
 
 def test_live_of_an_empty_plant(plant_dir, host):
     for table in ("figures", "readings", "meters", "clocks", "traffic", "rejects", "messages"):
-        host.log.write.execute(f"DELETE FROM {table}")
+        host.log.clear(table)
     live = Service(host).live()
     assert live.rate_kg_per_h is None and live.series.is_empty() and set(live.strip["status"]) == {"missing"}
     assert Service(host).feeds()[0]["silent"]

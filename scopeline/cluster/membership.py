@@ -15,6 +15,7 @@ from kafka.structs import OffsetAndMetadata
 
 from scopeline.cluster.kafka import consumer
 from scopeline.cluster.part import Gone
+from scopeline.cluster.reading import columnar
 
 if TYPE_CHECKING:
     from scopeline.cluster.process import Process
@@ -49,6 +50,8 @@ def member(process: "Process") -> Iterator[tuple[Any, Any]]:
         metadata_max_age_ms=METADATA_S * 1000,
     )
     reference = KafkaConsumer(**common)
+    for one in (data, reference):
+        columnar(one)
     try:
         reference.assign([TopicPartition(process.names.ref, 0)])
         data.subscribe([process.names.raw], listener=_Listener(process))

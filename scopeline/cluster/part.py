@@ -9,13 +9,12 @@ import json
 import logging
 import math
 import time
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
 
-from ingest.records import Record, decode
+from ingest.records import decode
 from schemas.frames import FIGURE_KEY, empty
 from scopeline import windows
 from scopeline.cluster.carry import Carrier, Sender
@@ -111,28 +110,24 @@ class Part:
         return first is not None and isinstance(newest, datetime) and newest - first.replace(tzinfo=UTC) > 2 * span + _DAY
 
     # taking --------------------------------------------------------------------------------------------------------------
-    def take(self, records: Sequence[Record]) -> None:
-        """Apply records of the raw topic, which follow those before; new ones wait for the references (see `position`)."""
-        records = [record for record in records if record.offset >= self.position]
-        old = [record for record in records if record.offset < self.committed]
-        new = records[len(old) :] if self.references else []
-        for some, noting in ((old, self._ahead), (new, True)):
-            if some:
-                self._apply(some, {"raw": some[-1].offset + 1}, noting)
+    def take(self, records: pl.DataFrame) -> None:
+        """Apply RECORDS of the raw topic, which follow those before; new ones wait for the references (see `position`)."""
+        old, new = _parted(records, self.position, self.committed)
+        for some, noting in ((old, self._ahead), (new if self.references else new.clear(), True)):
+            if some.height:
+                self._apply(some, {"raw": some.item(-1, "offset") + 1}, noting)
 
-    def take_ref(self, records: Sequence[Record]) -> None:
-        """Apply records of the reference topic, which begin no later than at `ref_position` where the part `takes_references`.
+    def take_ref(self, records: pl.DataFrame) -> None:
+        """Apply RECORDS of the reference topic, which begin no later than at `ref_position` where the part `takes_references`.
 
         What the holder before had not told waits until the data is caught up.
         """
-        records = [record for record in records if record.offset >= self.ref_position]
-        old = [record for record in records if record.offset < self._ref_told]
-        new = records[len(old) :] if self.caught_up else []
-        for some, noting in ((old, False), (new, True)):
-            if some:
-                self._apply(some, {"ref": some[-1].offset + 1}, noting)
+        old, new = _parted(records, self.ref_position, self._ref_told)
+        for some, noting in ((old, False), (new if self.caught_up else new.clear(), True)):
+            if some.height:
+                self._apply(some, {"ref": some.item(-1, "offset") + 1}, noting)
 
-    def _apply(self, records: Sequence[Record], offsets: dict[str, int], noting: bool) -> None:
+    def _apply(self, records: pl.DataFrame, offsets: dict[str, int], noting: bool) -> None:
         messages, refused = decode(records)
         for offset, reason in refused:
             self.refused += 1
@@ -257,6 +252,12 @@ class Part:
 
     def close(self) -> None:
         self.replica.close()
+
+
+def _parted(records: pl.DataFrame, start: int, known: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Records at or after `start`: those before `known`, and the others."""
+    wanted, old = pl.col("offset") >= start, pl.col("offset") < known
+    return records.filter(wanted & old), records.filter(wanted & ~old)
 
 
 def _ranges(told: pl.DataFrame) -> list[tuple[list[str], datetime, datetime]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import polars as pl
 from kafka import TopicPartition
 from kafka.errors import KafkaError, RebalanceInProgressError
 from kafka.structs import OffsetAndMetadata
@@ -28,6 +29,7 @@ from scopeline.cluster.membership import COMMIT_MS, RECORDS, SESSION_S, Waiting,
 from scopeline.cluster.part import Gone, Part
 from scopeline.cluster.place import Place
 from scopeline.cluster.plant_topic import KafkaProblem, PlantTopic
+from scopeline.cluster.reading import gathered
 from scopeline.cluster.replica import Stopping
 from scopeline.cluster.sweep import Sweep
 from scopeline.cluster.tell import Teller
@@ -145,7 +147,7 @@ class Process:
             if part is not None:
                 with self._at(part):
                     part.take(some)
-                    if part.position <= some[-1].offset:  # it waits for the reference topic
+                    if part.position <= some.item(-1, "offset"):  # it waits for the reference topic
                         self.consumer.seek(place, part.position)
         for part in self._held():
             if part.behind or part.fence_due:
@@ -155,13 +157,13 @@ class Process:
         self._renew()
         self.corrected += self.sweep.turn(self._held(), self._at, self.teller, self.kafka.horizon)
 
-    def _poll(self, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
+    def _poll(self, timeout_ms: int) -> dict[TopicPartition, pl.DataFrame]:
         found: dict[TopicPartition, list[Any]] = self.consumer.poll(timeout_ms=timeout_ms, max_records=RECORDS)
         self._polled = time.monotonic()
         held = {place.partition for place in self.consumer.assignment()}
         self.assigner.wanted |= held - self.parts.keys()  # new ones, and those that were given up and are ours all the same
         opened = self.assigner.open()  # and sought: what was fetched of them before began elsewhere
-        return {place: records for place, records in found.items() if place.partition not in opened}
+        return {place: gathered(records) for place, records in found.items() if place.partition not in opened}
 
     def _held(self) -> Iterator[Part]:
         """The parts, without those that are taken away while one before them is worked on."""
@@ -234,8 +236,8 @@ class Process:
             self.reference_at = first
         if self.reference_at is None:
             return
-        for records in self.reference.poll(timeout_ms=0, max_records=RECORDS).values():
-            self.reference_at = records[-1].offset + 1
+        for records in map(gathered, self.reference.poll(timeout_ms=0, max_records=RECORDS).values()):
+            self.reference_at = records.item(-1, "offset") + 1
             for part in self._held():
                 with self._at(part):
                     part.take_ref(records)

@@ -50,7 +50,7 @@ class Outgoing:
                 token.left -= 1
                 if not token.left:
                     found.append(token.receipt)
-            elif isinstance(token, Receipt):
+            elif token is not None:
                 found.append(token)
         return found
 
@@ -59,29 +59,23 @@ Token = Receipt | Several | None
 
 
 class _Group:
-    """Messages of one origin with one key."""
+    """Messages of one origin with one key: as MESSAGES has them, and their tokens."""
 
-    __slots__ = ("key", "origin", "payloads", "ref", "retained", "size", "stamps", "tokens", "topics")
+    __slots__ = ("key", "origin", "ref", "rows", "size")
 
     def __init__(self, origin: Origin, ref: bool, key: str) -> None:
         self.origin, self.ref, self.key = origin, ref, key.encode()
-        self._clear()
-
-    def _clear(self) -> None:
-        self.topics: list[str] = []
-        self.payloads: list[bytes] = []
-        self.stamps: list[int] = []
-        self.retained: list[bool] = []
-        self.tokens: list[Token] = []
+        self.rows: list[tuple[str, bytes, int, bool, Token]] = []
         self.size = 0
 
     def take(self) -> list[Outgoing]:
-        packed = records.pack(self.topics, self.payloads, self.stamps, self.retained, self.origin.label)
+        topics, payloads, stamps, retained, tokens = zip(*self.rows, strict=True)
+        packed = records.pack(topics, payloads, stamps, retained, self.origin.label)
         if len(packed) == 1:
-            found = [Outgoing(self, *packed[0], self.tokens, self.size)]
+            found = [Outgoing(self, *packed[0], tokens, self.size)]
         else:
-            found = [Outgoing(self, *one, [token], len(one[0])) for one, token in zip(packed, self.tokens, strict=True)]
-        self._clear()
+            found = [Outgoing(self, *one, [token], len(one[0])) for one, token in zip(packed, tokens, strict=True)]
+        self.rows, self.size = [], 0
         return found
 
 
@@ -92,7 +86,7 @@ class Batches:
         self._routes = self._before = routes
         self._largest = largest
         self._groups: dict[tuple[int, bool, str], _Group] = {}
-        self._known: dict[tuple[int, str], tuple[_Group, ...]] = {}
+        self._known: dict[int, dict[str, tuple[_Group, ...]]] = {}
         self._open: dict[_Group, None] = {}
         self._ready: list[Outgoing] = []
         self.oversize = 0
@@ -108,28 +102,25 @@ class Batches:
     def add(self, origin: Origin, messages: Iterable[Received]) -> tuple[int, int]:
         """Take messages; returns how many messages and bytes the log gets beyond theirs, since some go to several places."""
         more = extra = 0
-        known, who, largest, opened = self._known, id(origin), self._largest, self._open
-        for topic, payload, stamp, retained, receipt in messages:
-            groups = known.get((who, topic)) or self._of(origin, topic)
-            if len(payload) > largest:
-                payload, extra = b"", extra - len(payload)
+        known, largest, opened = self._known.setdefault(id(origin), {}), self._largest, self._open
+        row: tuple[str, bytes, int, bool, Token]
+        for row in messages:
+            topic, size = row[0], len(row[1])
+            groups = known.get(topic) or self._of(origin, topic, known)
+            if size > largest:
+                row, extra, size = (topic, b"", *row[2:]), extra - size, 0
                 self.oversize += 1
-            token: Token = receipt
             if len(groups) > 1:
-                token = Several(receipt, len(groups)) if receipt else None
+                row = (*row[:4], Several(row[4], len(groups)) if row[4] else None)
                 more += len(groups) - 1
-                extra += (len(groups) - 1) * len(payload)
+                extra += (len(groups) - 1) * size
             for group in groups:
-                if group.size + len(payload) > MOST_BYTES and group.tokens:
+                if group.size + size > MOST_BYTES and group.rows:
                     self._ready += group.take()
-                group.topics.append(topic)
-                group.payloads.append(payload)
-                group.stamps.append(stamp)
-                group.retained.append(retained)
-                group.tokens.append(token)
-                group.size += len(payload)
+                group.rows.append(row)
+                group.size += size
                 opened[group] = None
-                if len(group.tokens) >= MOST_MESSAGES:
+                if len(group.rows) >= MOST_MESSAGES:
                     self._ready += group.take()
                     del opened[group]
         return more, extra
@@ -147,7 +138,7 @@ class Batches:
         self._open.clear()
         return found
 
-    def _of(self, origin: Origin, topic: str) -> tuple[_Group, ...]:
+    def _of(self, origin: Origin, topic: str, known: dict[str, tuple[_Group, ...]]) -> tuple[_Group, ...]:
         routes = self._routes.find(topic, origin.label) or self._before.of(topic, origin.label)
         found = []
         for route in routes:
@@ -156,7 +147,7 @@ class Batches:
             if group is None:
                 group = self._groups[place] = _Group(origin, *place[1:])
             found.append(group)
-        if len(self._known) >= MOST_TOPICS:  # topics come from devices
-            self._known.clear()
-        self._known[(id(origin), topic)] = tuple(found)
-        return tuple(found)
+        if len(known) >= MOST_TOPICS:  # topics come from devices
+            known.clear()
+        known[topic] = tuple(found)
+        return known[topic]

@@ -1,26 +1,19 @@
-"""Which receipts of an MQTT connection may be acknowledged now: in receipt order, and only on the connection they came on.
+"""Which messages of an MQTT connection may be acknowledged now: in receipt order, and only on the connection they came on.
 
 Acknowledgements must leave in the order in which the messages came (MQTT 3.1.1, 4.6 [MQTT-4.6.0-2]). After a reconnect packet
 ids begin anew: an acknowledgement of before could then confirm a message that was never committed, so it is dropped; the broker
 delivers those messages again.
 """
 
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-
-class Receipt:
-    """One received QoS 1 message: the connection it came on, its packet id there, and whether it is committed."""
-
-    __slots__ = ("committed", "connection", "packet_id")
-
-    def __init__(self, connection: int, packet_id: int) -> None:
-        self.connection, self.packet_id, self.committed = connection, packet_id, False
+Receipt = int
+"""Of a message that waits to be acknowledged: its number, from 1 on, which no other message of this client ever has."""
 
 
 class Receipts:
-    """The receipts of one client, for one thread.
+    """The receipts of one client, for one thread. A reply is whatever acknowledges a message; see ingest.packets.
 
     >>> r = Receipts()
     >>> a, b = r.receive(7), r.receive(8)
@@ -33,31 +26,44 @@ class Receipts:
     """
 
     def __init__(self) -> None:
-        self._connection = 0
-        self._open: deque[Receipt] = deque()
+        self._first = 1
+        self._replies: list[int] = []  # of the messages from _first on
+        self._committed = bytearray()
 
     def __len__(self) -> int:
         """Messages received on this connection and not yet acknowledged."""
-        return len(self._open)
+        return len(self._committed)
 
-    def receive(self, packet_id: int) -> Receipt:
-        receipt = Receipt(self._connection, packet_id)
-        self._open.append(receipt)
-        return receipt
+    @property
+    def next(self) -> Receipt:
+        """The number that the next message gets."""
+        return self._first + len(self._committed)
 
-    def settle(self, receipts: Iterable[Receipt]) -> list[int]:
-        """These are committed: the packet ids to acknowledge now, in order."""
+    def receive(self, *replies: int) -> Receipt:
+        """Messages have come, whose acknowledgements these are; the receipt of the first."""
+        first = self.next
+        self._replies += replies
+        self._committed += bytes(len(replies))
+        return first
+
+    def settle(self, receipts: Iterable[Receipt]) -> Sequence[int]:
+        """These are committed: the replies to send now, in order."""
+        first, committed = self._first, self._committed
         for receipt in receipts:
-            receipt.committed = True  # one of a lost connection is in no queue any more
-        waiting, ready = self._open, []
-        while waiting and waiting[0].committed:
-            ready.append(waiting.popleft().packet_id)
+            if receipt >= first:  # else of a lost connection, or settled
+                committed[receipt - first] = 1
+        done = committed.find(0)
+        done = len(committed) if done < 0 else done
+        ready = self._replies[:done]
+        del self._replies[:done], committed[:done]
+        self._first += done
         return ready
 
     def reconnected(self) -> None:
         """The connection is gone: nothing received on it will be acknowledged."""
-        self._connection += 1
-        self._open.clear()
+        self._first = self.next
+        self._replies.clear()
+        self._committed.clear()
 
 
 class Received(NamedTuple):

@@ -6,12 +6,13 @@ import os
 import socket
 import ssl
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from paho.mqtt import client as paho
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from ingest.wire import Wiring
 from schemas.connections import Broker
 
 KEEPALIVE_S = 60
@@ -27,9 +28,12 @@ def client_id(*parts: str) -> str:
     return "scopeline-" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 
-def client(broker: Broker, name: str, password: str | None, folder: Path, clean: bool = False) -> paho.Client:
+def client(
+    broker: Broker, name: str, password: str | None, folder: Path, clean: bool = False, wired: bool = False
+) -> paho.Client:
     """A client that acknowledges by hand. clean: its session ends with the connection; say so to `connect`, too.
 
+    wired: through an ingest.wire.Wire, for who reads messages from that (but for WebSockets, which stay paho's).
     Raises OSError (ssl.SSLError) where certificates cannot be read.
     """
     five = broker.version == "5"
@@ -45,8 +49,11 @@ def client(broker: Broker, name: str, password: str | None, folder: Path, clean:
     made.suppress_exceptions = True  # none may end the thread; every callback guards itself besides
     if broker.username:
         made.username_pw_set(broker.username, password)
-    if broker.tls:
-        made.tls_set_context(context(broker, folder))
+    tls = context(broker, folder) if broker.tls else None
+    if wired and broker.transport == "tcp":
+        made.tls_set_context(cast(ssl.SSLContext, Wiring(tls, five)))  # it has what paho asks of a context
+    elif tls:
+        made.tls_set_context(tls)
     return made
 
 
@@ -99,15 +106,8 @@ def connect(client: paho.Client, broker: Broker, clean: bool = False, expires: i
 
 
 def pending(sock: Any) -> int:
-    """Bytes that TLS has decrypted and select does not see."""
+    """Not 0 where bytes were received that select does not see."""
     return sock.pending() if hasattr(sock, "pending") else 0
-
-
-def push(sock: Any) -> None:
-    """Let small packets that wait to be joined leave now; the next ones are joined again."""
-    with contextlib.suppress(OSError, AttributeError):  # gone, or a WebSocket
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
 
 
 def said(error: Exception) -> str:

@@ -1,9 +1,9 @@
 """One connection to an MQTT broker: a persistent session, read in bursts, acknowledged when told to.
 
-A thread of its own runs paho's public loop calls: many reads a select, which is several times faster than paho's own thread.
-Whatever happens in it is caught; a message that nobody took stays unacknowledged and comes again. Subscriptions ask for QoS 1 at
-most: paho confirms QoS 2 before anybody has seen the message. A new client is made for each connection, with secrets and
-certificates as their files are then.
+A thread of its own waits for the socket and runs paho's public loop calls; messages are read beside it (ingest.wire). Whatever
+happens in it is caught; a message that nobody took stays unacknowledged and comes again. Subscriptions ask for QoS 1 at most:
+paho confirms QoS 2 before anybody has seen the message. A new client is made for each connection, with secrets and certificates
+as their files are then.
 """
 
 import logging
@@ -11,7 +11,7 @@ import random
 import selectors
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -19,17 +19,17 @@ from typing import Any
 from paho.mqtt import client as paho
 
 from ingest import connecting
-from ingest.bridge import Receipt, Receipts, Received
+from ingest.bridge import Receipt, Received
 from ingest.connecting import client_id
+from ingest.intake import Intake
 from ingest.subscriptions import Subscriptions
+from ingest.wire import Wire
 from schemas.connections import Broker
 
 __all__ = ["Received", "Subscriber", "client_id"]
 
 log = logging.getLogger(__name__)
 
-BURST = 500
-"""Packets read before anything else gets its turn."""
 PAUSE_S = 0.05
 TICK_S = 1.0
 STUCK_S = 60.0
@@ -60,11 +60,11 @@ class Subscriber:
         ready: Callable[[], bool] = lambda: True,
         memory: Path | None = None,
     ) -> None:
-        self._broker, self._take, self._ready, self._folder = broker, take, ready, folder
+        self._broker, self._ready, self._folder = broker, ready, folder
         self._name, self._password = name, password
         self._subscriptions = Subscriptions(filters, group, memory)
-        self._receipts, self._burst = Receipts(), list[Received]()
-        self._settled: deque[Iterable[Receipt]] = deque()
+        self.count: Counter[str] = Counter()
+        self._intake = Intake(self.address, take, self.count)
         self._bell = connecting.Bell()
         self._again = self._paused = False
         self._stopping = threading.Event()
@@ -73,7 +73,6 @@ class Subscriber:
         self._short = 0
         self._beat = time.monotonic()
         self._trouble: str | None = "not connected yet"
-        self.count: Counter[str] = Counter()
 
     @property
     def address(self) -> str:
@@ -82,7 +81,7 @@ class Subscriber:
     @property
     def in_flight(self) -> int:
         """Messages received on this connection and not acknowledged."""
-        return len(self._receipts)
+        return len(self._intake)
 
     @property
     def alive(self) -> bool:
@@ -130,7 +129,7 @@ class Subscriber:
 
     def acknowledge(self, receipts: Iterable[Receipt]) -> None:
         """These messages are committed. Safe from any thread; receipts of a lost connection are dropped."""
-        self._settled.append(receipts)
+        self._intake.settled.append(receipts)
         self._bell.ring()
 
     # the thread ----------------------------------------------------------------------------------------------------------
@@ -143,7 +142,7 @@ class Subscriber:
                 lasted = 0.0
                 self._trouble = f"broker {self.address} is not connected: {connecting.said(error)}"
                 log.warning("%s; trying again", self._trouble)
-            self._lost()
+            self._intake.reconnected()
             delay = 0.5 if lasted > SHORT_S else min(delay * 2, SLOWEST_S)
             if self._short >= 3:
                 delay = SLOWEST_S
@@ -157,9 +156,9 @@ class Subscriber:
         self._connected_at = None
         version = connecting.fingerprint(self._broker, self._folder)
         password = self._password() if callable(self._password) else self._password
-        client = connecting.client(self._broker, self._name, password, self._folder)
+        client = connecting.client(self._broker, self._name, password, self._folder, wired=True)
         client.on_connect, client.on_disconnect = self._connected, self._disconnected
-        client.on_message, client.on_subscribe, client.on_unsubscribe = self._received, self._granted, self._released
+        client.on_message, client.on_subscribe, client.on_unsubscribe = self._intake.received, self._granted, self._released
         client.on_socket_register_write = lambda *_: None  # packets leave together
         try:
             connecting.connect(client, self._broker)
@@ -176,14 +175,15 @@ class Subscriber:
             selector.register(self._bell, selectors.EVENT_READ)
             while (sock := client.socket()) is not None:
                 reading = self._connected_at is None or (self._ready() and not self._paused)
-                if self._wait(selector, client, sock, reading):
-                    self._read(client)
-                self._settle(client)
+                if self._wait(selector, client, sock, reading) and not self._intake.read(client):
+                    self._again = True
+                self._intake.settle(client)
                 if self._subscriptions.changed and self._connected_at is not None:
                     self._subscriptions.ask(client)
                 if client.want_write():
                     client.loop_write()
-                    connecting.push(sock)
+                if isinstance(sock, Wire) and not sock.flush():
+                    client.loop_read()  # paho finds the connection lost
                 self._beat = time.monotonic()
                 if self._beat - ticked > TICK_S:
                     ticked = self._beat
@@ -203,7 +203,8 @@ class Subscriber:
 
     def _wait(self, selector: selectors.BaseSelector, client: paho.Client, sock: Any, reading: bool) -> bool:
         """Until there is something to do; True where there is something to read."""
-        wanted = (selectors.EVENT_READ if reading else 0) | (selectors.EVENT_WRITE if client.want_write() else 0)
+        writing = client.want_write() or (isinstance(sock, Wire) and sock.waiting)
+        wanted = (selectors.EVENT_READ if reading else 0) | (selectors.EVENT_WRITE if writing else 0)
         registered = selector.get_map().get(sock.fileno())
         if registered is None and wanted:
             selector.register(sock, wanted)
@@ -219,33 +220,6 @@ class Subscriber:
             self._bell.hush()
         return reading and sock in heard
 
-    def _read(self, client: paho.Client) -> None:
-        burst, read = self._burst, client.loop_read
-        for _ in range(BURST):
-            seen = len(burst)
-            if read() or len(burst) == seen:
-                break
-        if burst:
-            self._burst = []
-            self.count["received"] += len(burst)
-            try:
-                self._take(burst)
-            except Exception:  # unacknowledged, they come again after the next reconnect
-                log.exception("messages of %s not taken", self.address)
-                self._again = True
-
-    def _settle(self, client: paho.Client) -> None:
-        settled, ack = self._settled, client.ack
-        while settled:
-            ready = self._receipts.settle(settled.popleft())
-            for packet_id in ready:
-                ack(packet_id, 1)
-            self.count["acknowledged"] += len(ready)
-
-    def _lost(self) -> None:
-        self._receipts.reconnected()
-        self._burst = []
-
     # paho's callbacks ----------------------------------------------------------------------------------------------------
     def _connected(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any) -> None:
         if reason.is_failure:
@@ -254,7 +228,7 @@ class Subscriber:
             return
         self._connected_at = time.monotonic()
         self.count["connections"] += 1
-        self._receipts.reconnected()
+        self._intake.reconnected()
         if self._short < 3:
             self._trouble = None
         if self._subscriptions.connected(flags.session_present):
@@ -285,15 +259,3 @@ class Subscriber:
 
     def _released(self, client: Any, userdata: Any, mid: int, reasons: Any, properties: Any) -> None:
         self._subscriptions.released(mid)
-
-    def _received(self, client: Any, userdata: Any, message: paho.MQTTMessage) -> None:
-        receipt = self._receipts.receive(message.mid) if message.qos else None
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:  # MQTT forbids it, so that no broker should send it; nothing can be logged under no name
-            self.count["unreadable"] += 1
-            log.error("broker %s sent a topic that is no UTF-8: the message is passed over", self.address)
-            if receipt:
-                self._settled.append([receipt])
-            return
-        self._burst.append(Received(topic, bytes(message.payload), time.time_ns() // 1000, message.retain, receipt))

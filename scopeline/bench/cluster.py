@@ -100,7 +100,7 @@ def _ingest(servers: Servers, sizes: Sizes) -> Iterator[Row]:
     program = found(sizes.telegraf)
     rates = ingest.measure(*servers.mqtt, servers.kafka[0], sizes.messages, program)
     mine = rates["ingest"]
-    beside, aim = f"{mine.per_cpu_s / rates['paho alone'].per_cpu_s:.0%} of paho alone", ""
+    beside, aim = f"{mine.per_cpu_s / rates['paho alone'].per_cpu_s:.1f} x paho alone", ""
     if program:
         ratio = mine.per_cpu_s / rates["telegraf"].per_cpu_s
         beside, aim = f"{beside}, {ratio:.2f} x Telegraf", _reached(ratio, AIM_TELEGRAF)

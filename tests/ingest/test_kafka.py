@@ -11,7 +11,7 @@ import pytest
 
 import ingest
 from ingest import records
-from ingest.bridge import Receipt, Received
+from ingest.bridge import Received
 from ingest.kafka import Publisher
 from ingest.routing import Routes
 
@@ -88,14 +88,14 @@ class Broker:
         self._place = 0
 
     def acknowledge(self, receipts: Any) -> None:
-        self.acknowledged += [one.packet_id for one in receipts]
+        self.acknowledged += receipts
 
     def messages(self, count: int, topic: str = "t/york/p", size: int = 0) -> list[Received]:
         found = []
         for _ in range(count):
             self._place += 1
             payload = str(self._place).encode().ljust(size)
-            found.append(Received(topic, payload, 1, False, Receipt(0, self._place)))
+            found.append(Received(topic, payload, 1, False, self._place))
         return found
 
 

@@ -99,7 +99,7 @@ def test_messages_come_in_and_are_acknowledged_after_the_commit(folder: Path, ha
             sender.publish("works/m/e", payload(number), qos=1)
         sender.publish("other/m", "not subscribed", qos=1)
         assert until(lambda: runtime.store.position() == 20)
-        assert until(lambda: len(subscriber._receipts) == 0), "every receipt is acknowledged"
+        assert until(lambda: subscriber.in_flight == 0), "every receipt is acknowledged"
         assert runtime.store.readings("works/m:energy").height == 20
         assert next(runtime.store.messages())["broker"].to_list() == [None] * 20, "the plant's first broker"
     finally:
@@ -120,11 +120,11 @@ def test_nothing_is_acknowledged_while_nothing_is_committed(folder: Path, hall: 
         runtime.worker.ask(lambda: busy.set() or gate.wait())
         assert busy.wait(90), "the worker is busy"
         sender.publish("works/m/e", payload(1), qos=1)
-        assert until(lambda: len(subscriber._receipts) == 1)
+        assert until(lambda: subscriber.in_flight == 1)
         time.sleep(0.3)
-        assert len(subscriber._receipts) == 1
+        assert subscriber.in_flight == 1
         gate.set()
-        assert until(lambda: len(subscriber._receipts) == 0)
+        assert until(lambda: subscriber.in_flight == 0)
     finally:
         gate.set()
         sender.disconnect()

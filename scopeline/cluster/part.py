@@ -170,6 +170,7 @@ class Part:
         """Another plant folder came in force while nobody held the partition: all of history may be computed otherwise."""
         self.replica.extend(BEGINNING)
         self.correct(teller, self.everything())
+        teller.reconcile(self.replica)
 
     def _tell_messages(self, teller: Teller, since: int) -> None:
         """Readings, events and counts of the messages after a place."""

@@ -17,9 +17,10 @@ from schemas.connections import InfluxDB
 from schemas.frames import EVENTS, FIGURE_KEY, FIGURES, READINGS, TIME
 from schemas.influx import FIGURE_TAGS, ROLLUPS, buckets, plant_tags
 from schemas.influx import FIGURES as MEASUREMENT
+from scopeline.cluster import anew
 from scopeline.cluster.annotate import factors, restated
 from scopeline.cluster.replica import Replica
-from scopeline.cluster.sums import sums
+from scopeline.cluster.sums import SERIES, sums
 from scopeline.log.tables import loaded
 from sinks import line_protocol
 from sinks.influx import Bound, Influx, Reader
@@ -61,14 +62,39 @@ class Teller:
             self._write("figures", line_protocol.figures(output, tags))
             self._events(restated(output))
             self._events(factors(replica.log, keys))
+        self._sums(replica, changed, passed, anew.emptied(replica, changed))
+
+    def reconcile(self, replica: Replica) -> None:
+        """What another plant folder has told while nobody held the partition: its sources go, all sums are made again."""
+        sites = pl.DataFrame({"site": sorted(set(replica.store.meters()["site"]))}, schema={"site": pl.String})
+        figures = anew.coarse(replica)
+        there = Reader(self._influx, self._bucket).read_sources(sites["site"])
+        strangers = there.join(figures, on=["site", "source"], how="anti")
+        if strangers.height:
+            log.warning("sources without figures leave InfluxDB: %s", ", ".join(sorted(strangers["source"])))
+            self._influx.forget(self._buckets["figures"], MEASUREMENT, strangers)
+        for measurement in ROLLUPS.values() if sites.height else ():
+            self._influx.forget(self._buckets["figures"], measurement, sites)
+        self._sums(replica, figures, {}, figures.select(SERIES).unique())
+
+    def _sums(
+        self, replica: Replica, changed: pl.DataFrame, passed: Mapping[str, tuple[datetime, datetime]], series: pl.DataFrame
+    ) -> None:
+        """`series` (SERIES) are told anew as a whole, for they may stand with other tags, or not at all any more."""
+        plan = replica.configuration.plan
+        tags = plant_tags(replica.configuration.plant.settings.tags)
         zones = {site.site: site.timezone for site in replica.configuration.plant.settings.sites}
-        for found in sums(replica.log, changed, passed, plan, zones):
-            if found.gone.height:
-                self._delete(ROLLUPS[found.interval], found.gone, None)
+        for measurement in ROLLUPS.values() if series.height else ():
+            self._influx.forget(self._buckets["figures"], measurement, _named(series))
+        silence = anew.silence(replica, series)
+        for found in sums(replica.log, changed, passed, plan, zones, silence):
+            gone = found.gone.join(series, on=SERIES, how="anti", nulls_equal=True)
+            if gone.height:
+                self._delete(ROLLUPS[found.interval], gone, None)
             self._write("figures", line_protocol.rollup_lines(found.rows, found.interval, tags))
 
     def _delete(self, measurement: str, keys: pl.DataFrame, every: timedelta | None) -> None:
-        named = keys.select(pl.col("interval_start").alias("time"), *(pl.col(tag).cast(pl.String) for tag in FIGURE_TAGS))
+        named = _named(keys).with_columns(time=keys["interval_start"])
         self._influx.delete(self._buckets["figures"], measurement, named, every)
         self.counts["deleted"] += keys.height
 
@@ -143,6 +169,11 @@ class Teller:
             .group_by(FIGURE_KEY)
             .agg(pl.col("lost").any())
         )
+
+
+def _named(rows: pl.DataFrame) -> pl.DataFrame:
+    """The tags by which a figure's series is known, as InfluxDB has them."""
+    return rows.select(pl.col(tag).cast(pl.String) for tag in FIGURE_TAGS)
 
 
 def figures_at(replica: Replica, keys: pl.DataFrame) -> pl.DataFrame:

@@ -161,6 +161,65 @@ def test_an_edit_is_told_wherever_it_finds_the_worker(world, start, fate, edit):
     assert '"plant":"000002"' in model.committed.metadata
 
 
+def without(plant, source):
+    return plant.model_copy(update={"sources": tuple(one for one in plant.sources if one.source != source)})
+
+
+def series(model, source):
+    """Measurement -> the tag `line` of each of its points of a source."""
+    named = {
+        name: [dict(tags) for tags, _ in points] for name, points in model.store.points.items() if name.startswith("figures")
+    }
+    return {name: {tags.get("tag_line") for tags in some if tags["source"] == source} for name, some in named.items()}
+
+
+def silences(model, source):
+    """The hours of a source in which nothing was known of it."""
+    return {
+        at for (tags, at), fields in model.store.of("figures_1h").items() if ("source", source) in tags and not fields["known"]
+    }
+
+
+def spoken(model):
+    """The sums that hold figures."""
+    return {
+        name: {key: said for key, said in model.store.of(name).items() if said["known"]} for name in ("figures_1h", "figures_1d")
+    }
+
+
+@pytest.mark.parametrize("fate", ["alive", "dies", "loses all"])
+@pytest.mark.parametrize("edit", ["gone", "b", ""])
+def test_nothing_stays_of_a_source_that_is_gone_or_tagged_otherwise(world, start, fate, edit):
+    """Not even the sums of the hours in which it was silent, though no figure leads to them."""
+    model = world.World(world.plant())
+    worker = start(model)
+    for hour in (0, 40, 260):  # silent for a day and a half, and for longer than is expected
+        model.say([said(world, hour + minute / 60, 10, channel="power") for minute in (0, 5, 9)])
+        worker.settle()
+    model.say([said(world, hour, hour) for hour in range(263, 290)])
+    worker.settle()
+    before = silences(model, "power")
+    assert len(before) > 48
+    assert series(model, "power") == {"figures": {"a"}, "figures_1h": {"a"}, "figures_1d": {"a"}}
+    if fate != "alive":
+        worker.die(fate == "loses all")
+    new = without(world.plant(), "power") if edit == "gone" else world.plant(line=edit)
+    model.plants.append(("000002", new))
+    if fate != "alive":
+        worker = start(model)
+    worker.settle()
+    agrees(world, model, new)
+    wanted = set() if edit == "gone" else {edit or None}
+    assert series(model, "power") == dict.fromkeys(("figures", "figures_1h", "figures_1d"), wanted)
+    unexpected = (world.START + 88 * HOUR).timestamp() * 1e6, (world.START + 260 * HOUR).timestamp() * 1e6
+    expected = {at for at in before if not unexpected[0] < at < unexpected[1]}
+    assert len(expected) > 48 and silences(model, "power") >= (set() if edit == "gone" else expected)
+    fresh = world.World(new)
+    fresh.say(model.sent)
+    start(fresh, name="fresh").settle()
+    assert spoken(model) == spoken(fresh)
+
+
 def test_a_commit_that_is_refused_loses_nothing(world, start):
     model = world.World(world.plant())
     model.say([said(world, n, n) for n in range(3)])

@@ -157,6 +157,45 @@ def test_a_stranger_s_certificate_is_refused(place: Any, server_kit: Any, tmp_pa
     assert place.until(lambda: "CERTIFICATE_VERIFY_FAILED" in str(one.problems)), one.problems
 
 
+@pytest.mark.parametrize("version", ["3.1.1", "5"])
+def test_messages_of_every_size_over_tls(server_kit: Any, place: Any, senders: Any, tmp_path: Path, version: str) -> None:
+    """Hundreds in one record of TLS, one in many of them; and no other host's certificate is believed."""
+    _certificates(tmp_path / "own")
+    port = server_kit.free_port()
+    listener = [f"listener {port} 127.0.0.1", "allow_anonymous true", f"cafile {tmp_path}/own/ca.pem"]
+    server = [f"certfile {tmp_path}/own/server.pem", f"keyfile {tmp_path}/own/server.key"]
+    plain = server_kit.start_mosquitto(settings=[*listener, *server])
+    taken: list[Received] = []
+
+    def take(messages: list[Received]) -> None:
+        taken.extend(messages)
+        one.acknowledge([message.receipt for message in messages if message.receipt])
+
+    def made(host: str, name: str) -> Subscriber:
+        given = {"host": host, "port": port, "version": version, "tls": {"ca_file": "own/ca.pem"}}
+        return Subscriber(Broker.model_validate(given), [f"{name}/#"], take, name=name, folder=tmp_path)
+
+    one, other = made("127.0.0.1", place.unique), made("localhost", f"{place.unique}-other")
+    one.start()
+    other.start()
+    try:
+        assert place.until(lambda: one.problem is None), one.problem
+        assert "CERTIFICATE_VERIFY_FAILED" in str(place.until(lambda: "CERTIFICATE" in str(other.problem) and other.problem))
+        sender = senders(plain.port, f"{place.unique}/a")
+        sender.send(2000)
+        large = [bytes([n]) * (n * 100_000) for n in range(5)]
+        for payload in large:
+            sender.client.publish(f"{place.unique}/large", payload, qos=1)
+        sender.send(2000)
+        assert place.until(lambda: len(taken) == 4005), len(taken)
+        assert [one.payload for one in taken if one.topic.endswith("large")] == large
+        assert [int(one.payload) for one in taken if one.topic.endswith("/a")] == list(range(4000)), "in order"
+        assert place.until(lambda: one.count["acknowledged"] == 4005)
+    finally:
+        one.stop()
+        other.stop()
+
+
 def test_what_could_not_be_taken_comes_again(place: Any, mosquitto: Any, senders: Any) -> None:
     """A fault on the way costs no message and no thread: unacknowledged, it is asked for once more."""
     taken: list[Received] = []

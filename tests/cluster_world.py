@@ -191,7 +191,11 @@ class Worker:
             self.turn()
             part = self.process.parts.get(0)
             done = part and part.position == len(self.world.raw) and part.ref_position == len(self.world.ref)
-            if done and not part.behind and not part.fence_due and self.process._follow.seen == len(self.world.plants):
+            if (
+                done
+                and not (part.behind or part.fence_due or part.unsummed)
+                and self.process._follow.seen == len(self.world.plants)
+            ):
                 return
         raise AssertionError("the worker never gets done")
 

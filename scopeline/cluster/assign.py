@@ -105,7 +105,8 @@ class Assigner:
             return
         horizon = datetime.fromisoformat(at)
         found = self._consumer.offsets_for_times({place: round(horizon.timestamp() * 1000)})[place]
-        first = max(min(found.offset, committed) if found else committed, start)
+        told = min(committed, meta.get("sums", [committed])[0])
+        first = max(min(found.offset, told) if found else told, start)
         log.info("partition %d: no state, reading the log again from %s (offset %d)", number, horizon.isoformat(), first)
         if first == 0:
             replica.start(0, None)

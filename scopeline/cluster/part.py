@@ -9,6 +9,7 @@ import json
 import logging
 import math
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,6 +23,7 @@ from scopeline.cluster.changes import CHANGES, TOUCHED
 from scopeline.cluster.failpoint import failpoint
 from scopeline.cluster.horizon import horizon
 from scopeline.cluster.replica import BEGINNING, Replica
+from scopeline.cluster.summing import Summing
 from scopeline.cluster.tell import Teller, events_since, readings_since, traffic_since
 from scopeline.log.tables import loaded
 
@@ -29,6 +31,7 @@ log = logging.getLogger(__name__)
 
 _TOLD = {name: CHANGES[name] for name in (*FIGURE_KEY, "lost")}
 _DAY = timedelta(days=1)
+_NEVER = 1 << 62
 
 
 class Gone(Exception):
@@ -53,6 +56,10 @@ class Part:
         self._new = True
         # this file knows reference readings with which the figures up to the committed offset were not told: they are told again
         self._ahead = self.ref_position > self._ref_told
+        summed = meta.get("sums", [committed, self._ref_told])
+        whole = self._ahead or summed[1] < self._ref_told
+        known = self.caught_up and self.position == committed
+        self.sums = Summing(summed, 0 if whole else summed[0], self._clocks_now() if known else {})
         self._carried = 0  # messages of the file whose late readings and events were carried
         self._fence: float | None = time.monotonic() + fence
         self._since = empty(TOUCHED)  # what has been computed and told since the assignment
@@ -90,7 +97,14 @@ class Part:
         found: dict[str, Any] = {"ref": self.ref_position, "plant": self.replica.store.fact("plant")}
         if horizon := self.replica.store.fact("carry"):
             found["carry"] = horizon
+        if self.unsummed:
+            found["sums"] = self.sums.offsets
         return found
+
+    @property
+    def unsummed(self) -> bool:
+        """Whether something was applied whose sums were not told."""
+        return self.sums.offsets != [self.position, self.ref_position]
 
     @property
     def meta_committed(self) -> str:
@@ -112,20 +126,27 @@ class Part:
     # taking --------------------------------------------------------------------------------------------------------------
     def take(self, records: pl.DataFrame) -> None:
         """Apply RECORDS of the raw topic, which follow those before; new ones wait for the references (see `position`)."""
-        old, new = _parted(records, self.position, self.committed)
-        for some, noting in ((old, self._ahead), (new if self.references else new.clear(), True)):
-            if some.height:
-                self._apply(some, {"raw": some.item(-1, "offset") + 1}, noting)
+        for some, noting in self._split(records, self.position, self.sums.offsets[0], self.committed, self.references):
+            self._apply(some, {"raw": some.item(-1, "offset") + 1}, noting or self._ahead)
 
     def take_ref(self, records: pl.DataFrame) -> None:
         """Apply RECORDS of the reference topic, which begin no later than at `ref_position` where the part `takes_references`.
 
         What the holder before had not told waits until the data is caught up.
         """
-        old, new = _parted(records, self.ref_position, self._ref_told)
-        for some, noting in ((old, False), (new if self.caught_up else new.clear(), True)):
-            if some.height:
-                self._apply(some, {"ref": some.item(-1, "offset") + 1}, noting)
+        for some, noting in self._split(records, self.ref_position, self.sums.offsets[1], self._ref_told, self.caught_up):
+            self._apply(some, {"ref": some.item(-1, "offset") + 1}, noting)
+
+    @staticmethod
+    def _split(records: pl.DataFrame, start: int, summed: int, told: int, new: bool) -> Iterator[tuple[pl.DataFrame, bool]]:
+        """Records from an offset on, and whether what they change is noted: not what the holder before told, sums and all.
+
+        told: what comes from there on is applied apart, since notes say where a batch began, and only where `new`.
+        """
+        edges = [start, max(start, min(summed, told)), max(start, told), _NEVER if new else max(start, told)]
+        for first, end, noting in zip(edges, edges[1:], (False, True, True), strict=False):
+            if (some := records.filter(pl.col("offset").is_between(first, end, closed="left"))).height:
+                yield some, noting
 
     def _apply(self, records: pl.DataFrame, offsets: dict[str, int], noting: bool) -> None:
         messages, refused = decode(records)
@@ -135,29 +156,31 @@ class Part:
         if noting and self._looked is None:
             self._looked = self.replica.store.position()
             self.replica.note("looked", self._looked)
+            self.sums.clocks = self._clocks_now()
         self.messages += messages.height
         self.replica.apply(messages.drop("offset"), offsets, noting)
         failpoint("process:after_apply")
 
     # telling -------------------------------------------------------------------------------------------------------------
-    def tell(self, teller: Teller) -> None:
-        """Everything that changed and is not confirmed."""
+    def tell(self, teller: Teller, idle: bool = True) -> None:
+        """Everything that changed and is not confirmed; sums when nothing more comes just now, else now and then."""
         if not self.caught_up:
             return
         since = 0 if self._ahead else self.committed
         changed = self.replica.log.changes(since).select(_TOLD.keys())
-        clocks = dict(self.replica.upkeep.state.clocks.iter_rows())
-        passed = {
-            site: (self._clocks.get(site, now - _DAY), now) for site, now in clocks.items() if self._clocks.get(site) != now
-        }
+        clocks = self._clocks_now()
+        passed = {site: now for site, now in clocks.items() if self._clocks.get(site) != now}
         failpoint("process:before_write")
-        teller.figures(self.replica, changed, passed)
-        if self._new and self.meta.get("plant") not in (None, self.replica.store.fact("plant")):
+        teller.figures(self.replica, changed)
+        edited = self.meta.get("plant") != self.replica.store.fact("plant")
+        if edited or self.sums.due(idle):
+            self.sums.tell(teller, self.replica, [self.position, self.ref_position], clocks)
+        if self._new and edited and self.meta.get("plant") is not None:
             self._compare_all(teller)
         self._new = False
         if self._looked is not None:
             self._tell_messages(teller, self._looked)
-        teller.clocks({site: clocks[site] for site in passed})
+        teller.clocks(passed)
         failpoint("process:after_write")
         self._clocks = clocks
         if self._fence is not None:
@@ -165,6 +188,9 @@ class Part:
             keys = changed.select("source", start="interval_start", end=pl.col("interval_start") + base)
             told = [self._since, self.replica.log.touched(since), keys]
             self._since = windows.merged(pl.concat(told), by="source")
+
+    def _clocks_now(self) -> dict[str, datetime]:
+        return dict(self.replica.upkeep.state.clocks.iter_rows())
 
     def _compare_all(self, teller: Teller) -> None:
         """Another plant folder came in force while nobody held the partition: all of history may be computed otherwise."""
@@ -208,7 +234,7 @@ class Part:
     def confirmed(self) -> None:
         """The group's offset says what the replica says."""
         self.committed, self.meta = self.position, self.commit_meta()
-        self.replica.log.told(self.committed)
+        self.replica.log.told(min(self.committed, self.sums.since))
         self._ahead = False
         if self._looked is not None:
             self.replica.note("looked", self._looked)
@@ -235,7 +261,8 @@ class Part:
                 other = teller.compare(self.replica, sources, start, until)
                 other = windows.within(other, told, "interval_start", by="source")
                 if other.height:
-                    teller.figures(self.replica, other.select(_TOLD.keys()), {})
+                    teller.figures(self.replica, other.select(_TOLD.keys()))
+                    teller.sums(self.replica, other.select(_TOLD.keys()), {})
                     found += other.height
                 start = until
         if found:
@@ -253,12 +280,6 @@ class Part:
 
     def close(self) -> None:
         self.replica.close()
-
-
-def _parted(records: pl.DataFrame, start: int, known: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Records at or after `start`: those before `known`, and the others."""
-    wanted, old = pl.col("offset") >= start, pl.col("offset") < known
-    return records.filter(wanted & old), records.filter(wanted & ~old)
 
 
 def _ranges(told: pl.DataFrame) -> list[tuple[list[str], datetime, datetime]]:

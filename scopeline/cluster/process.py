@@ -150,9 +150,10 @@ class Process:
                     if part.position <= some.item(-1, "offset"):  # it waits for the reference topic
                         self.consumer.seek(place, part.position)
         for part in self._held():
-            if part.behind or part.fence_due:
+            idle = not any(place.partition == part.number for place in records)
+            if part.behind or part.fence_due or (idle and part.caught_up and part.unsummed):
                 with self._at(part):
-                    self._confirm(part)
+                    self._confirm(part, idle)
         self._measure()
         self._renew()
         self.corrected += self.sweep.turn(self._held(), self._at, self.teller, self.kafka.horizon)
@@ -192,10 +193,10 @@ class Process:
         if broken:
             put_away(broken)
 
-    def _confirm(self, part: Part) -> None:
-        """Tell, then commit."""
+    def _confirm(self, part: Part, idle: bool) -> None:
+        """Tell, then commit. idle: nothing more came for it in this turn."""
         assert self.teller is not None and self.sender is not None
-        part.tell(self.teller)
+        part.tell(self.teller, idle)
         part.carry(self.sender, self.kafka.horizon)
         place = TopicPartition(self.names.raw, part.number)
         begun = time.monotonic()

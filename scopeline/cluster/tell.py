@@ -46,8 +46,8 @@ class Teller:
         return self._influx.problem
 
     # figures -------------------------------------------------------------------------------------------------------------
-    def figures(self, replica: Replica, changed: pl.DataFrame, passed: Mapping[str, tuple[datetime, datetime]]) -> None:
-        """Figures with these keys (FIGURE_KEY, lost), and the sums of their intervals and of those that a clock passed."""
+    def figures(self, replica: Replica, changed: pl.DataFrame) -> None:
+        """Figures with these keys (FIGURE_KEY, lost)."""
         plan = replica.configuration.plan
         tags = plant_tags(replica.configuration.plant.settings.tags)
         base = timedelta(microseconds=plan.base_us)
@@ -62,6 +62,9 @@ class Teller:
             self._write("figures", line_protocol.figures(output, tags))
             self._events(restated(output))
             self._events(factors(replica.log, keys))
+
+    def sums(self, replica: Replica, changed: pl.DataFrame, passed: Mapping[str, tuple[datetime, datetime]]) -> None:
+        """The sums of the intervals of changed figures (FIGURE_KEY, lost), and of those that a site's clock passed."""
         self._sums(replica, changed, passed, anew.emptied(replica, changed))
 
     def reconcile(self, replica: Replica) -> None:
@@ -87,7 +90,7 @@ class Teller:
         for measurement in ROLLUPS.values() if series.height else ():
             self._influx.forget(self._buckets["figures"], measurement, _named(series))
         silence = anew.silence(replica, series)
-        for found in sums(replica.log, changed, passed, plan, zones, silence):
+        for found in sums(replica.log, changed, passed, plan, zones, silence, replica.back_to):
             gone = found.gone.join(series, on=SERIES, how="anti", nulls_equal=True)
             if gone.height:
                 self._delete(ROLLUPS[found.interval], gone, None)

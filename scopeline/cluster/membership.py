@@ -24,8 +24,8 @@ SESSION_S, HEARTBEAT_S, POLL_S = 30, 3, 600
 RECORDS = 50_000
 """Of one poll, at most: a worker that is behind takes large batches, since much of a batch's cost is the same for any size."""
 GARBAGE = (100_000, 20, 10)
-"""Thresholds of Python's search for cycles: with the usual ones it takes a fifth of a busy worker's time where records come one by
-one (scopeline.cluster.reading), since a batch of them is some hundred thousand objects, none of them garbage."""
+"""Thresholds of Python's search for cycles: where records come one by one (scopeline.cluster.reading), a batch of them is some
+hundred thousand objects, none of them garbage, and with the usual thresholds the search takes a fifth of a busy worker's time."""
 METADATA_S = 10
 """How soon a member learns that the topic was made after it joined."""
 COMMIT_MS = 20_000

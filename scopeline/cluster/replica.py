@@ -192,11 +192,6 @@ class Replica:
         finally:
             self.log.noting, self.reach.lenient = noting, lenient
 
-    def back_to(self, at: datetime) -> None:
-        """Load what is lacking for all figures from an instant on."""
-        if self.reach.complete_from is not None and at < self.reach.complete_from:
-            self.extend(at)
-
     def _extended(self, at: datetime, since: datetime) -> None:
         self.log.set("history_from", since.isoformat())
         self.log.set("extending", None)

@@ -90,7 +90,7 @@ class Teller:
         for measurement in ROLLUPS.values() if series.height else ():
             self._influx.forget(self._buckets["figures"], measurement, _named(series))
         silence = anew.silence(replica, series)
-        for found in sums(replica.log, changed, passed, plan, zones, silence, replica.back_to):
+        for found in sums(replica.log, changed, passed, plan, zones, silence, replica.extend):
             gone = found.gone.join(series, on=SERIES, how="anti", nulls_equal=True)
             if gone.height:
                 self._delete(ROLLUPS[found.interval], gone, None)

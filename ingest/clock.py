@@ -27,7 +27,7 @@ def instants(frame: pl.DataFrame, tokens: pl.Series) -> pl.Series:
             utc, local = utc.scatter(places, found.utc), local.scatter(places, found.local)
     if "senml" in formats:
         utc = _relative(frame, utc)
-    at = utc.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    at = utc.cast(TIME)
     if local.null_count() < len(local):
         at = _localised(frame.select("row", "series", "received_at", "zone").with_columns(at.alias("at"), local.alias("local")))
     return at

@@ -11,7 +11,7 @@ from ingest.readings import RAW, readings
 from ingest.ready import Feeds, ReadyFeed, Spec
 from ingest.slots import Slot, slots
 from ingest.values import utf8
-from schemas.frames import DECODED, OUTCOMES, REJECTS, empty, shaped
+from schemas.frames import DECODED, REJECTS, empty, shaped
 
 FEW = 64
 """Payloads below this count are not worth an expression of their own."""
@@ -43,39 +43,19 @@ def decode(messages: pl.DataFrame, feeds: Feeds, *, only_feed: str | None = None
     """
     if not messages["message"].is_sorted():
         messages = messages.sort("message", maintain_order=True)
-    routes, table, faults = _routes(messages, feeds, only_feed)
+    names = [one.feed.feed for one in feeds.feeds]
+    routes, table, faults = _routes(messages, feeds, names, only_feed)
     messages = messages.with_row_index("row")
-    if table["broker"].null_count() == table.height:
-        table, keys = table.drop("broker"), ["topic"]
-    else:
-        keys = ["broker", "topic"]
+    keys = ["topic"] if "broker" not in table.columns else ["broker", "topic"]
     routed = messages.select("row", "message", *keys, "retained").join(
         table, on=keys, how="left", nulls_equal=True, maintain_order="left_right"
     )
-    outcome = (
-        pl.when(pl.col("fault").is_not_null())
-        .then(pl.lit("quarantined"))
-        .when(pl.col("route").is_null())
-        .then(pl.lit("unmatched"))
-        .when(pl.col("retained") | pl.col("skipped"))
-        .then(pl.lit("skipped"))
-    )
-    reason = (
-        pl.when(pl.col("fault").is_not_null())
-        .then(pl.lit("malformed"))
-        .when(pl.col("route").is_null())
-        .then(None)
-        .when("retained")
-        .then(pl.lit("retained"))
-        .when("skipped")
-        .then(pl.lit("skip"))
-    )
-    routed = routed.with_columns(outcome.alias("outcome"), reason.alias("reason"))
-    work = routed.filter(pl.col("outcome").is_null()).select("row", "route")
+    if routed["retained"].any():
+        routed = routed.with_columns(_RETAINED)
+    work = routed if routed["outcome"].null_count() == routed.height else routed.filter(pl.col("outcome").is_null())
     reader = _Reader(feeds, routes)
-    reader.read(work.with_columns(messages["payload"].gather(work["row"]).alias("payload")))
+    reader.read(work.select("row", "route", messages["payload"].gather(work["row"]).alias("payload")))
     raw = reader.raw()
-    names = [one.feed.feed for one in feeds.feeds]
     if raw.height:
         decoded, rejects = readings(raw, list(reader.specs), [route[:2] for route in routes], messages, feeds)
     else:
@@ -86,25 +66,44 @@ def decode(messages: pl.DataFrame, feeds: Feeds, *, only_feed: str | None = None
         whole = pl.concat([whole, shaped(unusable.with_columns(pl.col("fault").alias("detail")), REJECTS)])
     if whole.height:
         rejects = pl.concat([whole, rejects]).sort("message", "index", "feed", maintain_order=True)
-    return Decoded(decoded, rejects, _outcomes(routed, routes, names, decoded, rejects))
+    return Decoded(decoded, rejects, _outcomes(routed, decoded, rejects))
 
 
-def _routes(messages: pl.DataFrame, feeds: Feeds, only: str | None) -> tuple[list[Route], pl.DataFrame, bool]:
-    """Every route of these messages, and a table (broker, topic) -> route, or what is wrong with the topic."""
+_RETAINED = [
+    pl.when(pl.col("retained") & pl.col("route").is_not_null()).then(pl.lit(word)).otherwise(name).alias(name)
+    for name, word in (("outcome", "skipped"), ("reason", "retained"))
+]
+"""A retained message is no news, where a feed matches it."""
+
+
+def _routes(messages: pl.DataFrame, feeds: Feeds, names: list[str], only: str | None) -> tuple[list[Route], pl.DataFrame, bool]:
+    """Every route of these messages; a table (broker, topic) -> route, its feed, and what is certain of its messages by the topic
+    alone; and whether a topic has a fault. Where no message names a broker, the table has none."""
     routes: list[Route] = []
-    rows: list[tuple[str | None, str, int | None, bool, str | None]] = []
-    for broker, topic in messages.select("broker", "topic").unique(maintain_order=True).rows():
+    rows: list[tuple[Any, ...]] = []
+    plain = messages["broker"].null_count() == messages.height
+    keys = ["topic"] if plain else ["broker", "topic"]
+    faults = False
+    for *broker, topic in messages.select(keys).unique(maintain_order=True).iter_rows():
+        key = (broker[0] if broker else None, topic)
         fault = topics.fault(topic)
-        found = () if fault else _matching(feeds, broker, topic)
-        for route in found:
-            if only is None or feeds.feeds[route.feed].feed.feed == only:
-                rows.append((broker, topic, len(routes), route.skipped, None))
-                routes.append(route)
-        if not rows or rows[-1][:2] != (broker, topic):
-            rows.append((broker, topic, None, False, fault))
-    schema = {"broker": pl.String, "topic": pl.String, "route": pl.UInt32, "skipped": pl.Boolean, "fault": pl.String}
-    table = pl.DataFrame(rows, schema=schema, orient="row")
-    return routes, table, table["fault"].null_count() < table.height
+        taken = [one for one in (() if fault else _matching(feeds, *key)) if only is None or names[one.feed] == only]
+        for route in taken:
+            rows.append((*key, len(routes), names[route.feed], *(("skipped", "skip") if route.skipped else (None, None)), None))
+            routes.append(route)
+        if not taken:
+            rows.append((*key, None, None, *(("quarantined", "malformed") if fault else ("unmatched", None)), fault))
+        faults = faults or fault is not None
+    table = pl.DataFrame(rows, schema=_TABLE, orient="row")
+    return routes, table.drop("broker") if plain else table, faults
+
+
+_TABLE = {
+    "broker": pl.String,
+    "topic": pl.String,
+    "route": pl.UInt32,
+    **dict.fromkeys(("feed", "outcome", "reason", "fault"), pl.String),
+}
 
 
 def _matching(feeds: Feeds, broker: str | None, topic: str) -> tuple[Route, ...]:
@@ -174,8 +173,10 @@ class _Reader:
     def by_shape(self, feed: ReadyFeed, place: Hashable, part: pl.DataFrame) -> pl.DataFrame:
         """Read what has one of the commonest shapes; the rest comes back."""
         part = part.with_columns(utf8(part["payload"]).alias("text"))
-        apart = pl.col("text").is_null() | (pl.col("text").str.len_bytes() > SMALL)
-        left, rest = part.filter(~apart), [part.filter(apart).drop("text")]
+        apart = part["text"].is_null() | (part["text"].str.len_bytes() > SMALL)
+        left, rest = part, []
+        if apart.any():
+            left, rest = part.filter(~apart), [part.filter(apart).drop("text")]
         for _ in range(MOST_SHAPES):
             if left.height < FEW:
                 break
@@ -185,7 +186,9 @@ class _Reader:
                 rest.append(left.head(1).drop("text"))
                 left = left.slice(1)
             else:
-                left = left.filter(~read)
+                left = left.clear() if read.all() else left.filter(~read)
+        if not rest:
+            return left.drop("text")
         return pl.concat([*rest, left.drop("text")]).sort("row")
 
     def shape(self, feed: ReadyFeed, place: Hashable, sample: bytes, left: pl.DataFrame) -> pl.Series | None:
@@ -227,6 +230,8 @@ class _Reader:
 
     def one_by_one(self, feed: ReadyFeed, place: Hashable, part: pl.DataFrame) -> None:
         """The definition: parse a payload, take its slots, keep those whose `where` holds."""
+        if part.is_empty():
+            return
         lists = list(self.columns.values())
         parse = feed.decoder.parse
         assert parse is not None
@@ -276,15 +281,9 @@ def _tokens(slot: Slot) -> tuple[Any, ...]:
     return (*slot[1:9], *(token for token, _ in slot.where))
 
 
-def _outcomes(
-    routed: pl.DataFrame, routes: list[Route], names: list[str], decoded: pl.DataFrame, rejects: pl.DataFrame
-) -> pl.DataFrame:
+def _outcomes(routed: pl.DataFrame, decoded: pl.DataFrame, rejects: pl.DataFrame) -> pl.DataFrame:
     """decoded where a reading came out or nothing was wrong; quarantined with the first reason where none came out."""
-    of_route = pl.DataFrame(
-        {"route": range(len(routes)), "feed": [names[route.feed] for route in routes]},
-        schema={"route": pl.UInt32, "feed": pl.String},
-    )
-    found = routed.join(of_route, on="route", how="left", maintain_order="left")
+    found = routed
     if rejects.height:
         worst = rejects.group_by("message", "feed", maintain_order=True).agg(pl.col("reason").first().alias("why"))
         given = decoded.select("message", "feed").unique()
@@ -297,4 +296,4 @@ def _outcomes(
             .alias("outcome"),
             pl.coalesce("reason", "why").alias("reason"),
         )
-    return shaped(found.with_columns(pl.col("outcome").fill_null("decoded")), OUTCOMES)
+    return found.select("message", "feed", pl.col("outcome").fill_null("decoded"), "reason")

@@ -8,7 +8,7 @@ from ingest import clock, naming
 from ingest.decoders.decoder import matches, text
 from ingest.ready import Feeds, Spec
 from ingest.values import numbers, texts
-from schemas.frames import DECODED, REJECTS, TIME, shaped
+from schemas.frames import DECODED, REJECTS, TIME, empty, shaped
 
 RAW = {
     "row": pl.UInt32,  # of the messages frame
@@ -19,6 +19,7 @@ RAW = {
 }
 """One reading as tokens: what the slots of all payloads say."""
 
+MOST_NAMED = 50_000
 _NAMES = {
     "name": pl.Int64,
     **dict.fromkeys(("device_token", "feed", "channel", "native", "kind", "unit", "scale", "site", "meter"), pl.String),
@@ -58,37 +59,64 @@ def readings(
     frame = _words(frame, specs)
     bad = frame["reason"].is_not_null()
     if not bad.any():
-        return shaped(frame.drop("value").rename({"number": "value"}), DECODED), pl.DataFrame(schema=REJECTS)
-    good = frame.filter(~bad).drop("value").rename({"number": "value"})
-    return shaped(good, DECODED), _rejects(frame.filter(bad).rechunk())
+        return shaped(_stated(frame), DECODED), empty(REJECTS)
+    return shaped(_stated(frame.filter(~bad)), DECODED), _rejects(frame.filter(bad).rechunk())
+
+
+def _stated(good: pl.DataFrame) -> pl.DataFrame:
+    """With the number in place of the token that it was read from."""
+    return good.with_columns(good["number"].alias("value"))
 
 
 def _names(wanted: pl.DataFrame, specs: list[Spec], routes: list[tuple[Any, ...]], feeds: Feeds) -> pl.DataFrame:
     """What is the same for one route, spec and device: meter, site, zone, unit, scale; several rows where the table is dated."""
     rows: list[tuple[Any, ...]] = []
-    for name, token in wanted.sort(wanted.columns).with_columns(pl.lit(None).alias("none")).select(pl.nth(0, 1)).rows():
+    for name, *tokens in wanted.sort(wanted.columns).rows():
         route, number = divmod(name, len(specs))
-        spec = specs[number]
-        feed, captured = feeds.feeds[routes[route][0]], routes[route][1]
-        rule = feed.naming
-        device = naming.device_of(rule, captured) if rule.device_path is None else text(token)
-        found: list[naming.Named] | str
-        if rule.device_path is not None and not device:
-            found = f"there is no device name at {rule.device_path.text}"
-        else:
-            found = naming.names(rule, captured, device, spec.channel)
-        for rank, one in enumerate([None] if isinstance(found, str) else found):
-            scale = spec.scale * one.scale if one else spec.scale
-            rows.append(
-                (
-                    name, token, feed.feed.feed, spec.channel, spec.native, spec.kind, (one and one.unit) or spec.unit,
-                    None if scale == 1 else format(scale, "f"), one and one.site, one and one.meter,
-                    spec.zone or (one.zone if one else None), spec.time_format, device, found if isinstance(found, str) else None,
-                    one and one.start_us, one and one.end_us, spec.period_us,
-                    spec.stamped, spec.optional, spec.event, spec.periods, rank, len(rows),
-                )
-            )  # fmt: skip
+        token = tokens[0] if tokens else None
+        found = (
+            _named(feeds, routes[route], specs[number])
+            if token is None
+            else _worked_out(feeds, routes[route], specs[number], token)
+        )
+        rows += [(name, token, *row, rank, len(rows) + rank) for rank, row in enumerate(found)]
     return pl.DataFrame(rows, schema=_NAMES, orient="row")
+
+
+def _named(feeds: Feeds, route: tuple[Any, ...], spec: Spec) -> list[tuple[Any, ...]]:
+    """The same without a device in the payload, remembered: devices publish to the same topics again and again."""
+    key = (route[0], *route[1].items(), spec)
+    known = feeds.named.get(key)
+    if known is None:
+        if len(feeds.named) > MOST_NAMED:  # topics come from devices
+            feeds.named.clear()
+        known = feeds.named[key] = _worked_out(feeds, route, spec, None)
+    return known
+
+
+def _worked_out(feeds: Feeds, route: tuple[Any, ...], spec: Spec, token: str | None) -> list[tuple[Any, ...]]:
+    """What `_names` says of a name, but for name, token and the numbers at the end."""
+    feed, captured = feeds.feeds[route[0]], route[1]
+    rule = feed.naming
+    device = naming.device_of(rule, captured) if rule.device_path is None else text(token)
+    found: list[naming.Named] | str
+    if rule.device_path is not None and not device:
+        found = f"there is no device name at {rule.device_path.text}"
+    else:
+        found = naming.names(rule, captured, device, spec.channel)
+    rows = []
+    for one in [None] if isinstance(found, str) else found:
+        scale = spec.scale * one.scale if one else spec.scale
+        rows.append(
+            (
+                feed.feed.feed, spec.channel, spec.native, spec.kind, (one and one.unit) or spec.unit,
+                None if scale == 1 else format(scale, "f"), one and one.site, one and one.meter,
+                spec.zone or (one.zone if one else None), spec.time_format, device, found if isinstance(found, str) else None,
+                one and one.start_us, one and one.end_us, spec.period_us,
+                spec.stamped, spec.optional, spec.event, spec.periods,
+            )
+        )  # fmt: skip
+    return rows
 
 
 def _times(frame: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:

@@ -86,6 +86,7 @@ class Feeds:
     first_broker: str | None
     zones: Mapping[str, str]  # by site
     routes: dict[tuple[str | None, str], tuple[Any, ...]] = field(default_factory=dict)
+    named: dict[tuple[Any, ...], list[tuple[Any, ...]]] = field(default_factory=dict)  # ingest.readings: what a topic names
 
 
 def channel_spec(number: int, feed: Feed, one: Channel, native: str, found: Field | None = None) -> Spec:

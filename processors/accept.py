@@ -14,7 +14,7 @@ import polars as pl
 from processors.exact import EXACT, FITS, LIMIT_N, base_n, big, decimals, half_even, parse, rounded
 from processors.series import distinct, narrowed
 from schemas.feed import Accept, Channel, UnitRule
-from schemas.frames import READINGS, REJECTS, shaped
+from schemas.frames import READINGS, REJECTS, empty, shaped
 from schemas.numeric import N
 from schemas.plant import Plant
 from schemas.scalars import Quantity
@@ -108,9 +108,9 @@ def accept(decoded: pl.DataFrame, channels: Channels, window: bool = True) -> Ac
         ruled = decoded.with_columns(table[place])
         constants = [pl.col(name) for name in _CONSTANTS]
     ruled = ruled.with_columns(value_n=_value_n(ruled, constants))
-    refused = ruled.select(_refused(window).alias("refused"))["refused"]
+    refused = ruled.select(_REFUSED if window else _REFUSED_EVER).to_series()
     if not refused.any():
-        return Accepted(narrowed(ruled, READINGS), shaped(ruled.clear(), REJECTS))
+        return Accepted(narrowed(ruled, READINGS), empty(REJECTS))
     rejects = ruled.filter(refused).rechunk()  # polars 2.1 panics in format() over several chunks
     rejects = rejects.with_columns(reason=_reason()).with_columns(detail=_detail())
     return Accepted(narrowed(ruled.filter(~refused), READINGS), shaped(rejects, REJECTS))
@@ -154,8 +154,8 @@ def _value_n(ruled: pl.DataFrame, constants: list[pl.Expr]) -> pl.Series:
     num, add, den = constants
     stated = ruled.select(decimals(pl.col("value")).alias("stated"), *_CONSTANTS)
     bound = pl.col("stated").cast(pl.Float64).abs() * num.cast(pl.Float64).abs() + add.cast(pl.Float64).abs()
-    fits = stated.select(fits=(bound < FITS).fill_null(False))["fits"]
-    value = stated.select(value=half_even(pl.col("stated") * num + add, den))["value"]
+    found = stated.select(fits=(bound < FITS).fill_null(False), value=half_even(pl.col("stated") * num + add, den))
+    fits, value = found["fits"], found["value"]
     if fits.all():
         return value
     where = (~fits).arg_true()
@@ -192,6 +192,9 @@ _SPOKEN_AGAINST: dict[str, pl.Expr] = {
 def _refused(window: bool) -> pl.Expr:
     words = [word for word in _SPOKEN_AGAINST if window or word not in ("too_old", "in_future")]
     return pl.any_horizontal(_SPOKEN_AGAINST[word].fill_null(False) for word in words)
+
+
+_REFUSED, _REFUSED_EVER = _refused(True), _refused(False)
 
 
 def _reason() -> pl.Expr:

@@ -7,6 +7,7 @@ them. Products with constants are exact and rounded half to even once; negative 
 
 from collections.abc import Iterable
 from fractions import Fraction
+from functools import lru_cache
 from math import lcm
 
 import polars as pl
@@ -36,25 +37,31 @@ def activity(amounts: pl.DataFrame, sources: Iterable[Source], first: pl.DataFra
     >>> activity(rows, [source], seen, 60_000_000).select("quantity_n", "covered_us").rows()
     [(88, 30000000)]
     """
-    known = first["meter"].cast(pl.String).to_list()
-    read = [(source.source, expression) for source in sources if (expression := _computed(source.measured_by))]
-    simple = [(name, expression.terms[0].meter) for name, expression in read if _simple(expression)]
-    other = [pair for pair in read if not _simple(pair[1])]
-    found = [_direct(amounts, simple), *([_combined(amounts, other, first, known, base_us)] if other else [])]
+    simple, other = [], []
+    for source in sources:
+        expression, meter = _computed(source.measured_by)
+        if meter is not None:
+            simple.append((source.source, meter))
+        elif expression is not None:
+            other.append((source.source, expression))
+    found = [_direct(amounts, simple)]
+    if other:
+        found.append(_combined(amounts, other, first, first["meter"].cast(pl.String).to_list(), base_us))
     return ordered(pl.concat([part for part in found if part.height] or found[:1]), "interval_start", by="source")
 
 
-def _computed(text: str) -> Expression | None:
+@lru_cache(maxsize=20_000)
+def _computed(text: str) -> tuple[Expression | None, str | None]:
+    """An expression that can be computed, and its meter where it is nothing but that."""
     try:
         expression = parse(text)
-        return expression if expression.computed and expression.terms else None
+        terms = expression.terms if expression.computed else ()
     except ValueError:  # of the expression or of a unit
-        return None
-
-
-def _simple(expression: Expression) -> bool:
-    terms = expression.terms
-    return len(terms) == 1 and not terms[0].total and terms[0].factor == 1
+        return None, None
+    if not terms:
+        return None, None
+    simple = len(terms) == 1 and not terms[0].total and terms[0].factor == 1
+    return expression, terms[0].meter if simple else None
 
 
 def _joined(members: pl.DataFrame, amounts: pl.DataFrame) -> pl.DataFrame:
@@ -65,7 +72,7 @@ def _joined(members: pl.DataFrame, amounts: pl.DataFrame) -> pl.DataFrame:
 
 def _direct(amounts: pl.DataFrame, simple: list[tuple[str, str]]) -> pl.DataFrame:
     members = pl.DataFrame(simple, schema={"source": pl.String, "meter": pl.String}, orient="row")
-    return narrowed(_joined(members, amounts).rename({"amount_n": "quantity_n"}), ACTIVITY)
+    return narrowed(_joined(members, amounts.rename({"amount_n": "quantity_n"})), ACTIVITY)
 
 
 def _combined(

@@ -11,6 +11,8 @@ from processors.series import edges, ordered, ruled
 from schemas.numeric import exact_text
 
 _COLUMNS = ["meter", "observed_at", "value_n", "received_at", "quality", "message", "index", "feed", "device", "unit"]
+_ROW = pl.int_range(pl.len(), dtype=pl.UInt32).alias("row")
+_NO_SIDE = pl.lit(None, dtype=pl.Int8).alias("side")
 _RULES = ["base", "rollover_n", "jitter_n", "max_rate_n", "max_gap_us", "net"]
 
 
@@ -21,8 +23,9 @@ def series(readings: pl.DataFrame, meters: Meters) -> pl.DataFrame:
     (side 1, where the new series starts); their value is null where it is not stated. It needs a reading on both sides, since
     nothing is extrapolated. `row` is the place in the given frame, null for a stated reading.
     """
-    counters = readings.select(*_COLUMNS, "kind").with_row_index("row").filter(pl.col("kind") == "counter").drop("kind")
-    counters = ordered(counters)
+    counters = readings.select(_ROW, *_COLUMNS, _NO_SIDE)
+    counting = readings["kind"] == "counter"
+    counters = ordered(counters if counting.all() else counters.filter(counting))
     stated = _between(counters, meters.swaps)
     if stated.height:
         swapped = pl.col("meter").cast(pl.String).is_in(stated["meter"].unique().to_list())
@@ -33,10 +36,8 @@ def series(readings: pl.DataFrame, meters: Meters) -> pl.DataFrame:
         both = pl.concat([counters.filter(swapped).with_columns(side=pl.lit(2, dtype=pl.Int8)), added], how="diagonal")
         both = ordered(both, then=("side",)).with_columns(pl.when(pl.col("side") < 2).then("side").alias("side"))
         counters = pl.concat([counters.filter(~swapped), both], how="diagonal")
-    else:
-        counters = counters.with_columns(side=pl.lit(None, dtype=pl.Int8))
     counters = ruled(counters, meters.rules, _RULES, IDENTITY)
-    alike = meters.rules["meter"].is_unique().all()
+    alike = meters.rules["meter"].n_unique() == meters.rules.height
     new = edges(counters, "meter") if alike else edges(counters, "meter", "base")
     return counters.with_columns(new=pl.lit(new) | (pl.col("side") == 1).fill_null(False))
 
@@ -54,11 +55,17 @@ def _between(counters: pl.DataFrame, swaps: pl.DataFrame) -> pl.DataFrame:
 
 def neighboured(frame: pl.DataFrame) -> pl.DataFrame:
     """Adds change_n and span_us from the reading before within the series (null where a series starts)."""
-    value, time = pl.col("value_n"), pl.col("observed_at").to_physical()
-    inner = ~pl.col("new")
-    return frame.with_columns(
-        change_n=pl.when(inner).then(value - value.shift(1)), span_us=pl.when(inner).then(time - time.shift(1)).cast(pl.Int64)
-    )
+    return frame.with_columns(_NEIGHBOURED)
+
+
+def _change(value: pl.Expr) -> pl.Expr:
+    return pl.when(~pl.col("new")).then(value - value.shift(1))
+
+
+_NEIGHBOURED = [
+    _change(pl.col("value_n")).alias("change_n"),
+    _change(pl.col("observed_at").to_physical()).cast(pl.Int64).alias("span_us"),
+]
 
 
 def faster(amount_n: pl.Expr, span_us: pl.Expr) -> pl.Expr:
@@ -92,7 +99,7 @@ def flagged(frame: pl.DataFrame) -> pl.DataFrame:
     """
     change, roll = pl.col("change_n"), pl.col("rollover_n")
     fall = (change < 0) & ~pl.col("net").fill_null(False)
-    if not frame.select((change < 0).any()).item():
+    if not (frame["change_n"] < 0).any():
         none = [pl.lit(False).alias(flag) for flag in ("rollover", "jitter", "reset", "unstated")]
         return frame.with_columns(change.alias("amount_n"), *none)
     step = change % roll

@@ -69,6 +69,9 @@ class Rulebook:
         self._plant, self._channels, self._rows = plant, channels(plant), _by_meter(plant)
         self._zones = {site.site: site.timezone for site in plant.settings.sites}
         self._known: dict[tuple[Any, ...], tuple[Any, ...] | None] = {}
+        self._last: tuple[list[tuple[Any, ...]], Meters] | None = None
+        self.jittering = any(rule.jitter for rule in self._channels.rules.values())
+        """Whether `jitter_n` of a meter can be other than 0."""
 
     def attributes(self, readings: pl.DataFrame) -> Meters:
         """Rules and replacements of the meters that occur in READINGS, from the plant's channels and its meters table.
@@ -76,10 +79,15 @@ class Rulebook:
         rollover_at, jitter, first_reading and last_reading are what the device shows: scale and unit apply to them as to a value.
         """
         found = distinct(readings, _KEPT).cast(pl.String).rows()
+        last = self._last
+        if last is None or last[0] != found:  # batch by batch it is often the same meters that speak
+            last = self._last = found, self._attributes(found)
+        return last[1]
+
+    def _attributes(self, found: list[tuple[Any, ...]]) -> Meters:
         swaps = self._replaced(found) if self._plant.meters else []
-        found += [side[:-1] for side in swaps]
         rules: dict[tuple[Any, ...], tuple[Any, ...]] = {}
-        for row in found:
+        for row in [*found, *(side[:-1] for side in swaps)]:
             rule = self._rule(row)
             if rule is not None:
                 rules.setdefault(row[: len(IDENTITY)], rule)

@@ -93,6 +93,9 @@ class Plan:
     tagged: pl.DataFrame  # source, tag_<name>
     segments: pl.DataFrame
     spans: pl.DataFrame
+    facts: pl.DataFrame  # FACTS of the spans, by their number
+    whole: pl.DataFrame  # segment, span: of the spans that price all of an activity
+    dated: bool  # factors of a source change in time: it has several segments
     lines: pl.DataFrame
     purchases: pl.DataFrame  # source, site, energy: of sites with contracts
     contracts: pl.DataFrame
@@ -148,6 +151,7 @@ def compile(plant: Plant, catalogue: Catalogue, sources: Sequence[Source]) -> Pl
         for s in sources
     ]
     coupled, together = _couplings(plant, sources)
+    segmented = pl.DataFrame(spans.segments, schema=SEGMENTS, orient="row").sort("start", "source")
     priced = pl.DataFrame(spans.spans, schema=SPANS, orient="row")
     return Plan(
         sources=tuple(sources),
@@ -157,8 +161,11 @@ def compile(plant: Plant, catalogue: Catalogue, sources: Sequence[Source]) -> Pl
         gwp=settings.reporting.gwp,
         table=pl.DataFrame([_row(s, sites[s.site], measured[s.source]) for s in sources], schema=SOURCES, orient="row"),
         tagged=pl.DataFrame(tags, schema={"source": pl.String} | {f"tag_{tag}": pl.String for tag in settings.tags}),
-        segments=pl.DataFrame(spans.segments, schema=SEGMENTS, orient="row").sort("start", "source"),
+        segments=segmented,
         spans=priced,
+        facts=priced.select(FACTS.keys()),
+        whole=priced.filter(part="all").select("segment", "span"),
+        dated=segmented["source"].n_unique() < segmented.height,
         lines=_lines(priced, spans.owners),
         purchases=_purchases(plant, sources),
         contracts=_contracts(plant, sites),

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from processors.intensity import intensity
-from processors.plan import FACTS, Plan
+from processors.plan import Plan
 from processors.product import scale
 from processors.scope2 import allocate
 from processors.spans import OPEN
@@ -17,6 +17,7 @@ from schemas.frames import ACTIVITY, FIGURE_KEY, FIGURES, GASES, shaped
 
 _TEXTS = ("method", "activity_unit", "factor_id", "factor_version", "instrument", "gwp", "config")
 
+_ACTIVITY = [pl.col(name).cast(pl.String) if name == "source" else pl.col(name) for name in ACTIVITY]
 _PRICED: dict[str, Any] = {**FIGURES, "part": pl.String}
 
 SLICE = 100_000
@@ -32,20 +33,19 @@ def price(activity: pl.DataFrame, amounts: pl.DataFrame, levels: pl.DataFrame, p
 
     Formula: figure_n = round half to even (quantity_n x factor / 1e18), the factor in 1e-18 kg for a base unit of activity.
     """
-    rows = _segmented(activity.select(ACTIVITY.keys()).with_columns(pl.col("source").cast(pl.String)), plan)
-    whole = rows.join(plan.spans.filter(part="all").select("segment", "span"), on="segment")
-    bought = rows.join(plan.purchases, on="source")
-    if len(bought):
-        whole = pl.concat([whole, _market(bought, amounts, plan)])
-    facts = plan.spans.select(FACTS.keys())
-    found = [_figures(rows, facts[rows["span"]], levels, plan) for rows in whole.iter_slices(SLICE)]
+    rows = _segmented(activity.select(_ACTIVITY), plan)
+    whole = rows.join(plan.whole, on="segment")
+    if plan.purchases.height:
+        bought = rows.join(plan.purchases, on="source")
+        whole = pl.concat([whole, _market(bought, amounts, plan)]) if len(bought) else whole
+    found = [_figures(rows, plan.facts[rows["span"]], levels, plan) for rows in whole.iter_slices(SLICE)]
     figures = pl.concat(found) if found else pl.DataFrame(schema=_PRICED)
     return shaped(_merged(figures).sort(*FIGURE_KEY, nulls_last=True), FIGURES)
 
 
 def _segmented(activity: pl.DataFrame, plan: Plan) -> pl.DataFrame:
     """Activity with the segment of its source's time in which no factor changes; what lies outside of all segments goes."""
-    if not plan.segments["source"].is_duplicated().any():
+    if not plan.dated:
         rows = activity.join(plan.segments, on="source")
         return rows.filter(pl.col("interval_start") >= pl.col("start")).drop("start")
     ordered = activity.sort("interval_start")
@@ -95,7 +95,7 @@ def _figures(rows: pl.DataFrame, facts: pl.DataFrame, levels: pl.DataFrame, plan
 def _age(frame: pl.DataFrame) -> pl.Expr:
     """Years from the last year for which the factor was published to the activity's year in the site's zone."""
     year = pl.lit(None, dtype=pl.Int32)
-    for zone in frame.filter(pl.col("published") < OPEN)["zone"].unique():
+    for zone in set(frame["zone"].filter(frame["published"] < OPEN)):
         local = pl.col("interval_start").dt.convert_time_zone(zone).dt.year()
         year = pl.when(zone=zone).then(local).otherwise(year)
     never = pl.when(pl.col("published") == OPEN).then(pl.lit(0, dtype=pl.Int32))
@@ -104,10 +104,10 @@ def _age(frame: pl.DataFrame) -> pl.Expr:
 
 def _merged(figures: pl.DataFrame) -> pl.DataFrame:
     """One row a key: parts of a purchase whose category 3 figures share a component are added."""
-    split = pl.col("part").ne("all") & pl.col("basis").eq("")
-    several = figures.filter(split)
-    if not len(several):
+    split = (figures["part"] != "all") & (figures["basis"] == "")
+    if not split.any():
         return figures
+    several = figures.filter(split)
     sums = [*(f"{gas}_n" for gas in GASES), "activity_n", "estimated_n"]
     total = several.group_by(FIGURE_KEY).agg(
         *(pl.when(pl.col(c).count() > 0).then(pl.col(c).sum()).alias(c) for c in sums),

@@ -4,6 +4,7 @@ Everything here asks for a column `meter` of text, Enum or Categorical, and does
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import polars as pl
@@ -27,7 +28,7 @@ def codes(meter: pl.Series) -> pl.Series:
 
 def key(meter: pl.Series, instant: pl.Series) -> pl.Series | None:
     """One integer that orders by meter, then time; None where it would not fit into 63 bits."""
-    place, time = codes(meter), instant.to_physical()
+    place, time = codes(meter), instant.cast(pl.Int64)
     low, high, last = time.min(), time.max(), place.max()
     if low is None or high is None or last is None:
         return pl.Series(dtype=pl.Int64)
@@ -62,9 +63,13 @@ def edges(frame: pl.DataFrame, *columns: str) -> pl.Series:
     """
     if frame.is_empty():
         return pl.Series(dtype=pl.Boolean)
+    return frame.select(_edge(columns)).to_series()
+
+
+@cache
+def _edge(columns: tuple[str, ...]) -> pl.Expr:
     differs = [pl.col(name).ne_missing(pl.col(name).shift(1)) for name in columns]
-    first = pl.int_range(pl.len()) == 0
-    return frame.select(edge=pl.any_horizontal(first, *differs))["edge"]
+    return pl.any_horizontal(pl.int_range(pl.len()) == 0, *differs)
 
 
 def alike(values: pl.Series) -> bool:
@@ -98,11 +103,9 @@ def run_max(values: pl.Series, start: pl.Series) -> pl.Series:
     span = high - low + 1
     wide = pl.Int64 if (values.len() + 1) * span <= _I64 else pl.Int128
     run = start.cast(pl.UInt32).cum_sum().cast(wide)
-    frame = pl.DataFrame({"run": run, "value": values}).with_columns(
-        base=pl.col("run") * pl.lit(span, dtype=wide) - pl.lit(low, dtype=wide)
-    )
-    ranked = frame.select("base", top=(pl.col("base") + pl.col("value").cast(wide)).cum_max())
-    return ranked.filter(start.shift(-1, fill_value=True)).select((pl.col("top") - pl.col("base")).cast(pl.Int64))[:, 0]
+    base = run * span - low
+    top = (base + values.cast(wide)).cum_max() - base
+    return top.filter(start.shift(-1, fill_value=True)).cast(pl.Int64)
 
 
 def distinct(frame: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
@@ -112,7 +115,10 @@ def distinct(frame: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
     [('a', 'kWh'), ('b', 'kWh')]
     """
     narrow = frame.select(columns)
-    return narrow.filter(edges(narrow, *columns)).unique(maintain_order=True)
+    heads = narrow.filter(edges(narrow, *columns))
+    if heads[columns[0]].n_unique() == heads.height:
+        return heads
+    return heads.unique(maintain_order=True)
 
 
 def ruled(frame: pl.DataFrame, rules: pl.DataFrame, columns: list[str], identity: list[str]) -> pl.DataFrame:
@@ -124,7 +130,7 @@ def ruled(frame: pl.DataFrame, rules: pl.DataFrame, columns: list[str], identity
     >>> ruled(pl.DataFrame({"meter": ["a", "a", "b"]}), rules, ["net"], ["meter", "unit"])["net"].to_list()
     [True, True, None]
     """
-    keys = ["meter"] if rules["meter"].is_unique().all() else identity
+    keys = ["meter"] if rules["meter"].n_unique() == rules.height else identity
     start = edges(frame, *keys)
     heads = frame.filter(start).select(pl.col(name).cast(pl.String) for name in keys)
     found = heads.join(rules.select(*keys, *columns), on=keys, how="left", nulls_equal=True, maintain_order="left")

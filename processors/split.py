@@ -4,16 +4,18 @@ The part of an interval is floor(F(its end)) - floor(F(its start)), F the exact 
 even amounts, quadratic for trapezoids. So parts telescope to the whole, and sums do not depend on order or windows.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
 from processors.exact import EXACT, HOUR_US, big, guarded, linear_floor, ramp_floor
-from processors.series import alike, codes, edges, narrowed, ordered, run_max, run_sums
+from processors.series import alike, codes, edges, key, narrowed, ordered, run_max, run_sums
 from schemas.frames import AMOUNTS, TIME
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CHUNK = 250_000
 _ALIKE = ["shape", "rate0_n", "rate1_n", "estimated", "suspect", "spans"]
+_US = [pl.col(name).to_physical() for name in ("start", "end", "observed0", "received0", "observed1", "received1")]
 _SMALL = 9.0e18  # a product of doubles below this fits 64 bits
 
 
@@ -48,26 +50,32 @@ def split(steps: pl.DataFrame, base_us: int, window: tuple[datetime, datetime] |
 def _chunk(steps: pl.DataFrame, cover: pl.Series, base_us: int, window: tuple[datetime, datetime] | None) -> pl.DataFrame:
     """Sums of some steps' parts by meter and interval, in order of the steps."""
     parts = _parts(_spans(steps.with_columns(cover.alias("cover")), base_us, window), base_us)
-    parts = parts.with_columns(amount_n=_part(parts), covered_us=_covered())
-    estimated = pl.when("estimated").then(pl.max_horizontal("amount_n", big(0) - pl.col("amount_n"))).otherwise(big(0))
+    amount = pl.lit(_part(parts))
+    estimated = pl.when("estimated").then(pl.max_horizontal(amount, big(0) - amount)).otherwise(big(0))
     lean = parts.select(
-        "meter", "interval", "amount_n", "covered_us", "spans", "suspect", estimated_n=estimated, lag_us=_lag(base_us)
+        "meter",
+        "interval",
+        "spans",
+        "suspect",
+        amount_n=amount,
+        covered_us=_COVERED,
+        estimated_n=estimated,
+        lag_us=_lag(base_us),
     )
     return _summed(lean)
 
 
 def _spans(steps: pl.DataFrame, base_us: int, window: tuple[datetime, datetime] | None) -> pl.DataFrame:
     """Steps with first and last base interval (numbers since the epoch) inside the window; the others are dropped."""
-    us = {name: pl.col(name).to_physical() for name in ("start", "end", "observed0", "received0", "observed1", "received1")}
-    frame = steps.with_columns(**us)
-    first, last = pl.col("start") // base_us, pl.max_horizontal("start", pl.col("end") - 1) // base_us
+    start, end = pl.col("start").to_physical(), pl.col("end").to_physical()
+    first, last = start // base_us, pl.max_horizontal(start, end - 1) // base_us
     if window is not None:
-        low, high = (pl.Series([edge], dtype=TIME).to_physical()[0] for edge in window)
+        low, high = ((edge - _EPOCH) // timedelta(microseconds=1) for edge in window)
         first = pl.max_horizontal(first, pl.lit(-(-low // base_us), dtype=pl.Int64))
         last = pl.min_horizontal(last, pl.lit(-(-high // base_us) - 1, dtype=pl.Int64))
-        frame = frame.with_columns(first=first, last=last)
+        frame = steps.with_columns(*_US, first=first, last=last)
         return frame.filter(pl.col("first") <= pl.col("last"))
-    return frame.with_columns(first=first, last=last)
+    return steps.with_columns(*_US, first=first, last=last)
 
 
 def _cover(steps: pl.DataFrame) -> pl.Series:
@@ -86,15 +94,17 @@ def _parts(frame: pl.DataFrame, base_us: int) -> pl.DataFrame:
     """One row a step and base interval: `interval`, and `low`, `high`: the part's edges (us)."""
     count = frame["last"] - frame["first"] + 1
     if (count == 1).all():
-        parts = frame.with_columns(interval=pl.col("first"))
+        parts, interval = frame, frame["first"]
     else:
         row = frame.select(pl.int_range(pl.len(), dtype=pl.UInt32).repeat_by(count).explode())[:, 0]
         within = pl.int_range(row.len(), dtype=pl.Int64, eager=True) - (count.cum_sum() - count).gather(row)
         plain = [name for name in _ALIKE if alike(frame[name])]  # not worth copying
         same = {name: pl.lit(frame[name].first(), dtype=frame.schema[name]) for name in plain}
-        parts = frame.drop(plain)[row].with_columns(interval=pl.col("first") + within, **same)
-    begin = pl.col("interval") * base_us
-    return parts.with_columns(low=pl.max_horizontal("start", begin), high=pl.min_horizontal("end", begin + base_us))
+        parts = frame.drop(plain)[row].with_columns(**same)
+        interval = parts["first"] + within
+    begin = pl.lit(interval * base_us)
+    low, high = pl.max_horizontal("start", begin), pl.min_horizontal("end", begin + base_us)
+    return parts.with_columns(interval.alias("interval"), low=low, high=high)
 
 
 def _part(parts: pl.DataFrame) -> pl.Series:
@@ -124,10 +134,10 @@ def _even(parts: pl.DataFrame) -> pl.Series:
     )
     amount, low, high, span = (pl.col(name).cast(EXACT) for name in frame.columns)
     size = pl.col("amount_n").cast(pl.Float64).abs() * pl.col("span")
-    fast = linear_floor(amount, high, span) - linear_floor(amount, low, span)
     if (frame.select(size.max()).item() or 0.0) < _SMALL:
         narrow, low, high, span = (pl.col(name).cast(pl.Int64) for name in frame.columns)
         return frame.select(part=(linear_floor(narrow, high, span) - linear_floor(narrow, low, span)).cast(EXACT))["part"]
+    fast = linear_floor(amount, high, span) - linear_floor(amount, low, span)
     return guarded(frame, size, fast, lambda a, low, high, span: a * high // span - a * low // span, frame.columns)
 
 
@@ -150,9 +160,8 @@ def _ramp(parts: pl.DataFrame) -> pl.Series:
     return guarded(frame, size, fast, slow, frame.columns)
 
 
-def _covered() -> pl.Expr:
-    covered = pl.max_horizontal(pl.col("high") - pl.max_horizontal("low", "cover"), pl.lit(0, dtype=pl.Int64))
-    return pl.when("spans").then(covered).otherwise(pl.lit(0, dtype=pl.Int64))
+_NONE = pl.lit(0, dtype=pl.Int64)
+_COVERED = pl.when("spans").then(pl.max_horizontal(pl.col("high") - pl.max_horizontal("low", "cover"), _NONE)).otherwise(_NONE)
 
 
 def _lag(base_us: int) -> pl.Expr:
@@ -177,6 +186,9 @@ def _summed(parts: pl.DataFrame) -> pl.DataFrame:
 
 def _strictly_sorted(found: pl.DataFrame) -> bool:
     """Whether each meter and interval stands once, in order."""
+    packed = key(found["meter"], found["interval"])
+    if packed is not None:
+        return bool((packed[1:] > packed[:-1]).all())
     order = pl.DataFrame({"place": codes(found["meter"]), "interval": found["interval"]})
     place, interval = pl.col("place"), pl.col("interval")
     later = (place > place.shift(1)) | ((place == place.shift(1)) & (interval > interval.shift(1)))

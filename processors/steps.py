@@ -50,30 +50,17 @@ def steps(
 
 
 def _counters(neighbours: pl.DataFrame, peaks: pl.DataFrame | None) -> Stepped:
-    frame = peaked(flagged(neighbours), peaks)
-    span, amount = pl.col("span_us"), pl.col("amount_n")
-    frame = frame.with_columns(
-        too_fast=faster(amount, span).fill_null(False), gap=(span > pl.col("max_gap_us")).fill_null(False) & amount.is_not_null()
-    )
-    known = frame.select(
-        "meter",
-        start=pl.col("observed_at").shift(1),
-        end="observed_at",
-        shape=pl.when(span == 0).then(pl.lit("point")).otherwise(pl.lit("even")),
-        amount_n="amount_n",
-        estimated="gap",
-        **_both_ends(),
-        _known=amount.is_not_null() & ~pl.col("too_fast"),
-    )
-    known = known.filter("_known")
+    frame = peaked(flagged(neighbours), peaks).with_columns(_JUDGED)
+    known = frame.select(_EVEN).filter("_known")
     flags = [flag for flag in (*_EVENTS, "unstated") if frame[flag].any()]
     events = [_named(frame.filter(flag), "observed_at", flag, _EVENTS[flag], change_text()) for flag in flags if flag in _EVENTS]
     if "unstated" in flags:
         unfit = "{}: the stated reading of a replacement does not fit, the gap is unknown"
         events.append(_named(frame.filter("unstated"), "observed_at", "swap", unfit, change_text()))
-    swapped = frame.filter(pl.col("side") == 1)
-    device = pl.col("device").fill_null("?")
-    events.append(_named(swapped, "observed_at", "swap", "device {} replaced the one before", device))
+    if frame["side"].null_count() < frame.height:
+        device = pl.col("device").fill_null("?")
+        swapped = frame.filter(pl.col("side") == 1)
+        events.append(_named(swapped, "observed_at", "swap", "device {} replaced the one before", device))
     return Stepped(narrowed(known, STEPS), _joined(events))
 
 
@@ -90,6 +77,30 @@ def _both_ends() -> dict[str, pl.Expr]:
     }
 
 
+def _judged() -> list[pl.Expr]:
+    """too_fast, gap: what is wrong with the step up to a reading."""
+    span, amount = pl.col("span_us"), pl.col("amount_n")
+    gap = (span > pl.col("max_gap_us")).fill_null(False) & amount.is_not_null()
+    return [faster(amount, span).fill_null(False).alias("too_fast"), gap.alias("gap")]
+
+
+def _even() -> dict[str, pl.Expr]:
+    """STEPS of a counter, each up to a reading, and whether it is known."""
+    return {
+        "meter": pl.col("meter"),
+        "start": pl.col("observed_at").shift(1),
+        "end": pl.col("observed_at"),
+        "shape": pl.when(pl.col("span_us") == 0).then(pl.lit("point")).otherwise(pl.lit("even")),
+        "amount_n": pl.col("amount_n"),
+        "estimated": pl.col("gap"),
+        **_both_ends(),
+        "_known": pl.col("amount_n").is_not_null() & ~pl.col("too_fast"),
+    }
+
+
+_JUDGED, _EVEN = _judged(), [column.alias(name) for name, column in _even().items()]
+
+
 def _rates(readings: pl.DataFrame, meters: Meters) -> Stepped:
     """Trapezoid between neighbours, or hold; `direction` first: import takes max(x, 0), export max(-x, 0), of both ends."""
     frame = ordered(readings.filter(pl.col("kind") == "rate"))
@@ -102,7 +113,7 @@ def _rates(readings: pl.DataFrame, meters: Meters) -> Stepped:
         .then(pl.max_horizontal(big(0) - value, big(0)))
         .otherwise(value)
     )
-    alike = meters.rules["meter"].is_unique().all()
+    alike = meters.rules["meter"].n_unique() == meters.rules.height
     inner = ~(edges(frame, "meter") if alike else edges(frame, "meter", "base"))
     frame = frame.with_columns(taken=taken, span_us=pl.when(inner).then(time - time.shift(1)))
     gap = (pl.col("span_us") > pl.col("max_gap_us")).fill_null(False)

@@ -230,9 +230,9 @@ def empty(schema: Mapping[str, Any]) -> pl.DataFrame:
 
 def shaped(frame: pl.DataFrame, schema: Mapping[str, Any]) -> pl.DataFrame:
     """The frame's columns in the schema's order and types; columns it lacks are null."""
-    have = frame.schema
-    if have == pl.Schema(schema):
+    if frame.columns == list(schema) and frame.dtypes == list(schema.values()):
         return frame
+    have = frame.schema
     return frame.select(
         pl.lit(None, dtype=dtype).alias(name) if name not in have else name if have[name] == dtype else pl.col(name).cast(dtype)
         for name, dtype in schema.items()

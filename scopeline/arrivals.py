@@ -10,7 +10,8 @@ import polars as pl
 from schemas.frames import READINGS, TIME
 from scopeline.log.tables import METERS
 
-_KEY = ["meter", "_event", "_at", "value_n"]
+_AT = pl.when(pl.col("event").is_null()).then("observed_at").alias("_at")
+_KEY = ["meter", "event", "_at", "value_n"]
 
 
 class Arrivals(NamedTuple):
@@ -24,52 +25,69 @@ class Arrivals(NamedTuple):
 
 def arrivals(readings: pl.DataFrame, known: pl.DataFrame) -> Arrivals:
     """Compare new READINGS with those known of the same keys (meter and event, or meter and observed_at)."""
-    new = _keyed(readings)
-    before = _keyed(known).group_by(_KEY).agg(_before=pl.col("received_at").min())
-    joined = new.join(before, on=_KEY, how="left", nulls_equal=True, maintain_order="left")
-    earliest = pl.col("received_at").min().over(_KEY)
-    repeated = (pl.col("_before") < pl.col("received_at")).fill_null(False) | (pl.col("received_at") > earliest)
-    fresh = joined.filter(~repeated)
-    moved = fresh.filter(pl.col("_before").is_null()).group_by("site").agg(newest=pl.col("received_at").max())
-    earlier = fresh.filter(pl.col("received_at") < pl.col("_before"))["site"].unique().to_list()
-    return Arrivals(fresh.select(READINGS.keys()), moved.select(pl.col("site").cast(pl.String), "newest"), earlier)
+    received, before = pl.col("received_at"), pl.col("_before")
+    earliest = received.min().over("meter", "event", _AT, "value_n")
+    if known.is_empty():
+        first = readings.select(received <= earliest).to_series()
+        fresh = readings if first.all() else readings.filter(first)
+        return Arrivals(fresh, fresh.group_by("site").agg(newest=received.max()), [])
+    others = known.group_by("meter", "event", _AT, "value_n").agg(_before=received.min())
+    joined = readings.with_columns(_AT).join(others, on=_KEY, how="left", nulls_equal=True, maintain_order="left")
+    fresh = joined.filter(received <= earliest, ~(before < received).fill_null(False))
+    moved = fresh.filter(before.is_null()).group_by("site").agg(newest=received.max())
+    earlier = fresh.filter(received < before)["site"].unique().to_list()
+    return Arrivals(fresh.select(READINGS.keys()), moved, earlier)
 
 
-def _keyed(readings: pl.DataFrame) -> pl.DataFrame:
-    at = pl.when(pl.col("event").is_null()).then("observed_at")
-    return readings.with_columns(pl.col("meter", "site").cast(pl.String), _event="event", _at=at)
+class Grown(NamedTuple):
+    rows: pl.DataFrame
+    """METERS of the meters that spoke, with what was known of them."""
+    named: bool
+    """Whether one of them is new, or has another `named_unit` than before."""
 
 
-def grown(meters: pl.DataFrame, readings: pl.DataFrame) -> pl.DataFrame:
-    """METERS of the meters in READINGS, with what was known of them."""
-    apart = pl.max_horizontal(
-        (pl.col("observed_at") - pl.col(side)).dt.total_microseconds().abs() for side in ("period_start", "period_end")
-    )
+def grown(meters: pl.DataFrame, readings: pl.DataFrame) -> Grown:
+    """What READINGS add to METERS."""
     newest = readings.sort("observed_at", "received_at", "message", "index", nulls_last=False)
-    names = {name: pl.col(name).cast(pl.String).last() for name in ("site", "feed", "kind", "unit")}
-    seen = newest.group_by(pl.col("meter").cast(pl.String)).agg(
-        **names,
-        first_observed_at=pl.min_horizontal(pl.col("observed_at").min(), pl.col("period_start").min()),
-        last_observed_at=pl.col("observed_at").max(),
-        last_value_n=pl.col("value_n").last(),
-        last_received_at=pl.col("received_at").max(),
-        stretch_us=apart.max().fill_null(0),
-        eventful=pl.col("event").is_not_null().any(),
-        named_unit=pl.col("unit").cast(pl.String).min(),
-    )
-    both = pl.concat([meters.join(seen, on="meter", how="semi"), seen.select(METERS.keys())], how="vertical_relaxed")
-    last = both.sort("last_observed_at", "last_received_at", maintain_order=True)
-    merged = last.group_by("meter").agg(
-        pl.col("site", "feed", "kind", "unit").last(),
-        pl.col("first_observed_at").min(),
-        pl.col("last_observed_at").max(),
-        pl.col("last_value_n").last(),
-        pl.col("last_received_at").max(),
-        pl.col("stretch_us").max(),
-        pl.col("eventful").any(),
-        pl.col("named_unit").min(),
-    )
-    return merged.select(pl.col(name).cast(dtype) for name, dtype in METERS.items()).sort("meter")
+    both = newest.group_by("meter").agg(_SEEN).join(meters, on="meter", how="left", suffix="_was")
+    rows = both.select(_GROWN).sort("meter")
+    return Grown(rows, bool(both.select(_NAMED_ANEW).item()))
+
+
+def _apart() -> pl.Expr:
+    """How far from its observed_at the period of a reading lies, at most."""
+    sides = (pl.col("observed_at") - pl.col(side) for side in ("period_start", "period_end"))
+    return pl.max_horizontal(side.dt.total_microseconds().abs() for side in sides)
+
+
+_SEEN = [
+    pl.col("site", "feed", "kind", "unit").last(),
+    pl.min_horizontal(pl.col("observed_at").min(), pl.col("period_start").min()).alias("first_observed_at"),
+    pl.col("observed_at").max().alias("last_observed_at"),
+    pl.col("value_n").last().alias("last_value_n"),
+    pl.col("received_at").max().alias("last_received_at"),
+    _apart().max().fill_null(0).alias("stretch_us"),
+    pl.col("event").is_not_null().any().alias("eventful"),
+    pl.col("unit").min().alias("named_unit"),
+]
+"""METERS of some readings of a meter, the newest last."""
+
+
+def _grown(name: str) -> pl.Expr:
+    now, was = pl.col(name), pl.col(f"{name}_was")
+    if name in ("last_observed_at", "last_received_at", "stretch_us", "eventful"):
+        return pl.max_horizontal(now, was)
+    if name in ("first_observed_at", "named_unit"):
+        return pl.min_horizontal(now, was)
+    observed, received = pl.col("last_observed_at"), pl.col("last_received_at")
+    observed_was, received_was = pl.col("last_observed_at_was"), pl.col("last_received_at_was")
+    older = (observed < observed_was) | ((observed == observed_was) & (received < received_was))
+    return pl.when(older).then(was).otherwise(now).alias(name)
+
+
+_GROWN = [pl.col("meter"), *(_grown(name).cast(dtype) for name, dtype in METERS.items() if name != "meter")]
+_RENAMED = pl.col("named_unit_was").ne_missing(pl.min_horizontal("named_unit", "named_unit_was"))
+_NAMED_ANEW = (pl.col("last_observed_at_was").is_null() | _RENAMED).any()
 
 
 def replaced(meters: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
@@ -84,13 +102,16 @@ def moved(clocks: pl.DataFrame, news: pl.DataFrame) -> pl.DataFrame:
 
 def traffic(outcomes: pl.DataFrame, messages: pl.DataFrame) -> pl.DataFrame:
     """TRAFFIC of a batch: OUTCOMES counted by feed, minute of received_at and outcome."""
-    timed = outcomes.join(messages.select("message", "received_at"), on="message")
-    keys = [pl.col("feed").cast(pl.String).fill_null(""), pl.col("received_at").dt.truncate("1m").alias("minute"), "outcome"]
-    counted = timed.group_by(keys).agg(
-        messages=pl.col("message").n_unique().cast(pl.Int64),
-        last_message=pl.col("message").max(),
-        last_received_at=pl.col("received_at").max(),
-    )
-    return counted.select("feed", "minute", "outcome", "messages", "last_message", "last_received_at").sort(
-        "feed", "minute", "outcome"
-    )
+    if outcomes.height == messages.height and (outcomes["message"] == messages["message"]).all():
+        timed = outcomes.with_columns(messages["received_at"])
+    else:
+        timed = outcomes.join(messages.select("message", "received_at"), on="message")
+    return timed.group_by(_TRAFFIC).agg(_COUNTED).sort("feed", "minute", "outcome")
+
+
+_TRAFFIC = [pl.col("feed").fill_null(""), pl.col("received_at").dt.truncate("1m").alias("minute"), pl.col("outcome")]
+_COUNTED = [
+    pl.col("message").n_unique().cast(pl.Int64).alias("messages"),
+    pl.col("message").max().alias("last_message"),
+    pl.col("received_at").max().alias("last_received_at"),
+]

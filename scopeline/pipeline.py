@@ -70,7 +70,14 @@ class Metered(NamedTuple):
 
 def meter(readings: pl.DataFrame, configuration: Configuration, payloads: Payloads) -> Metered:
     """READINGS of some meters, every version that came -> AMOUNTS by base interval, EVENTS, levels, clocks."""
-    return measure(collapse.collapse(readings, payloads), configuration)
+    kept = collapse.collapse(readings, payloads)
+    clocks = kept.group_by(pl.col("site").cast(pl.String)).agg(newest=pl.col("received_at").max())
+    return Metered(*measure(kept, configuration), kept.filter(pl.col("kind") == "level"), clocks)
+
+
+class Measured(NamedTuple):
+    amounts: pl.DataFrame
+    events: pl.DataFrame
 
 
 def measure(
@@ -78,17 +85,15 @@ def measure(
     configuration: Configuration,
     window: tuple[datetime, datetime] | None = None,
     peaks: pl.DataFrame | None = None,
-) -> Metered:
-    """The same of collapsed READINGS: whole series, or a window with context."""
-    clocks = kept.group_by(pl.col("site").cast(pl.String)).agg(newest=pl.col("received_at").max())
+) -> Measured:
+    """Collapsed READINGS -> AMOUNTS by base interval and EVENTS: of whole series, or of a window with context."""
     attributes = configuration.rules.attributes(kept)
     cleaned, taken_out, counters = clean.clean(kept, attributes)
     found, named = steps.steps(cleaned, attributes, peaks, counters)
-    amounts = split.split(found, configuration.base_us, window)
-    return Metered(amounts, pl.concat([taken_out, named]), kept.filter(pl.col("kind") == "level"), clocks)
+    return Measured(split.split(found, configuration.base_us, window), pl.concat([taken_out, named]))
 
 
 def figures(amounts: pl.DataFrame, levels: pl.DataFrame, first: pl.DataFrame, configuration: Configuration) -> pl.DataFrame:
     """AMOUNTS of whole base intervals (whole UTC hours where contracts allocate) -> FIGURES."""
     active = activity.activity(amounts, configuration.plan.sources, first, configuration.base_us)
-    return price.price(active, amounts.with_columns(pl.col("meter").cast(pl.String)), levels, configuration.plan)
+    return price.price(active, amounts, levels, configuration.plan)

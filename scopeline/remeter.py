@@ -11,7 +11,7 @@ import polars as pl
 
 from processors import collapse
 from processors import meters as rules
-from schemas.frames import AMOUNTS, EVENTS, READINGS, empty, shaped
+from schemas.frames import AMOUNTS, EVENTS, READINGS, TIME, empty, shaped
 from scopeline import windows
 from scopeline.log import Log, Working
 from scopeline.peaks import Peaks
@@ -21,7 +21,15 @@ Needs = Callable[[pl.DataFrame], None]
 
 AMOUNT_KEY = ["meter", "interval_start"]
 _NEAR = timedelta(minutes=5)
-_REMOVED = {"meter": pl.String, "at": READINGS["observed_at"]}
+_NONE = empty(READINGS)
+_KNOWN = [
+    *(pl.col(name) for name in windows.SPAN),
+    pl.col("first_observed_at").alias("first"),
+    pl.col("last_observed_at").alias("last"),
+    pl.duration(microseconds=pl.col("stretch_us").fill_null(0)).alias("stretch"),
+    pl.col("eventful").fill_null(False),
+]
+"""A span with what METERS says of its meter."""
 
 
 class Measure(Protocol):
@@ -54,74 +62,70 @@ class Remeter:
         if configuration is not self._configuration:
             self._configuration, self._jitter = configuration, {}
             self._peaks.clear()
-        changed = [empty({name: AMOUNTS[name] for name in AMOUNT_KEY})]
-        known = spans.join(meters, on="meter", how="semi")  # the others have no readings left
-        for some in rounds(windows.merged(known, gap=windows.NEAR)):
-            changed.append(self._round(some, configuration, meters))
-        return pl.concat(changed).unique()
+        changed = []
+        near = windows.merged(spans, gap=windows.NEAR)
+        known = near.join(meters, on="meter", maintain_order="left").select(_KNOWN)  # the others have no readings left
+        for some in rounds(known):
+            changed.append(self._round(some, configuration))
+        if len(changed) == 1:
+            return changed[0]
+        return pl.concat([empty({name: AMOUNTS[name] for name in AMOUNT_KEY}), *changed]).unique()
 
-    def _round(self, spans: pl.DataFrame, configuration: Any, meters: pl.DataFrame) -> pl.DataFrame:
-        """One span a meter: load until the windows and what they need are certain, then compute and write the difference."""
-        known = meters.select(
-            "meter",
-            first="first_observed_at",
-            last="last_observed_at",
-            stretch=pl.duration(microseconds=pl.col("stretch_us").fill_null(0)),
-            eventful=pl.col("eventful").fill_null(False),
-        )
-        spans = spans.join(known, on="meter", how="inner")
+    def _round(self, spans: pl.DataFrame, configuration: Any) -> pl.DataFrame:
+        """One span a meter: load until the windows and what they need are certain, then compute and write the difference.
+
+        spans: meter (sorted), start, end, and `_KNOWN` of the meter.
+        """
         store = Working(self._log)
-        removed = empty(_REMOVED)
+        names = pl.Enum(spans["meter"])  # cheaper to compare than texts
+        removed = pl.DataFrame(schema={"meter": names, "at": TIME})
         while True:
             spans = self._jittering(spans, store, configuration)
             reach = [self._reach.get(name, _NEAR) for name in spans["meter"]]
-            spans = spans.with_columns(reach=pl.Series(reach, dtype=pl.Duration("us")))
-            wide = pl.col("reach") + 2 * pl.col("stretch")
-            spans = spans.with_columns(loaded_from=pl.col("start") - wide, loaded_to=pl.col("end") + wide)
+            wide = pl.lit(pl.Series(reach, dtype=pl.Duration("us"))) + 2 * pl.col("stretch")
+            begin, end = pl.col("start") - wide, pl.col("end") + wide
+            spans = spans.with_columns(
+                loaded_from=begin, loaded_to=end, whole_before=begin <= pl.col("first"), whole_after=end >= pl.col("last")
+            )
             if self._needs:
                 self._needs(spans.select("meter", at="loaded_from"))
-            rows = self._load(store, spans)
+            rows = self._load(store, spans).cast({"meter": names})
             kept = collapse.collapse(rows, store.payloads)
-            instants = kept.select(pl.col("meter").cast(pl.String), at="observed_at").unique()
-            removed = removed.join(instants, on=["meter", "at"], how="semi")
-            whole = {
-                "whole_before": pl.col("loaded_from") <= pl.col("first"),
-                "whole_after": pl.col("loaded_to") >= pl.col("last"),
-            }
-            limits = spans.select("meter", "stretch", "loaded_from", "loaded_to", **whole)
-            found = windows.bounds(spans.select("meter", "start", "end"), instants, removed, limits, configuration.base_us)
+            instants = kept.select("meter", at="observed_at")
+            if kept["event"].null_count() < kept.height:  # several events may share an instant
+                instants = instants.unique()
+            if removed.height:
+                removed = removed.join(instants, on=["meter", "at"], how="semi")
+            found = windows.bounds(spans, instants, removed, configuration.base_us)
             if found.missing.height:
                 for name in found.missing["meter"]:
                     self._reach[name] = 4 * self._reach.get(name, _NEAR)
                 continue
             kept, peaks = self._seeded(spans, rows, kept, store, configuration)
             hull = (found.windows["start"].min(), found.windows["end"].max())
-            names = pl.Enum(spans["meter"].sort())  # cheaper to compare than texts
-            metered = self._measure(kept.cast({"meter": names}), configuration, hull, peaks)
-            taken = shaped(metered.events, EVENTS)
-            out = taken.filter(pl.col("event").is_in(["spike", "glitch"])).select("meter", "at").unique()
-            if not out.join(removed, on=["meter", "at"], how="anti").is_empty():  # what was taken for kept is not: look further
-                removed = out
-                continue
-            return self._write(store, found.windows, shaped(metered.amounts, AMOUNTS), taken)
+            metered = self._measure(kept, configuration, hull, peaks)
+            if metered.events.height:
+                out = metered.events.filter(pl.col("event").is_in(["spike", "glitch"]))
+                out = out.select(pl.col("meter").cast(names), "at").unique()
+                if out.join(removed, on=["meter", "at"], how="anti").height:  # what was taken for kept is not: look further
+                    removed = out
+                    continue
+            return self._write(store, found.windows, shaped(metered.amounts, AMOUNTS), shaped(metered.events, EVENTS))
 
     def _load(self, store: Working, spans: pl.DataFrame) -> pl.DataFrame:
         """READINGS of the spans' loaded ranges, every version; of events also the versions at other instants."""
         ranges = spans.select("meter", start="loaded_from", end="loaded_to")
-        parts = []
-        for some in eras(ranges):
-            parts.append(store.readings_within(some))
-        rows = pl.concat(parts)
-        eventful = spans.filter("eventful")["meter"].to_list()
-        named = rows.filter(pl.col("meter").is_in(eventful) & pl.col("event").is_not_null()) if eventful else rows.clear()
+        rows = pl.concat([store.readings_within(some) for some in eras(ranges)])
+        eventful = spans["meter"].filter(spans["eventful"])
+        named = rows.filter(pl.col("meter").is_in(eventful.implode()) & pl.col("event").is_not_null()) if len(eventful) else _NONE
         if named.height:
             rows = pl.concat([rows, store.readings_named(named.select("meter", "event").unique())]).unique(maintain_order=True)
         return rows
 
     def _jittering(self, spans: pl.DataFrame, store: Working, configuration: Any) -> pl.DataFrame:
         """Late readings of jittering counters can change everything after them."""
-        late = spans.filter(pl.col("end") < pl.col("last"))["meter"].to_list()
-        if not late:
+        late = spans["meter"].filter(spans["end"] < spans["last"]).to_list()
+        if not late or not configuration.rules.jittering:
             return spans
         found = self._jitters(store.identities(late).filter(pl.col("kind") == "counter"), configuration)
         jittering = [name for name, n in found.items() if n > 0]
@@ -131,7 +135,9 @@ class Remeter:
         self, spans: pl.DataFrame, rows: pl.DataFrame, kept: pl.DataFrame, store: Working, configuration: Any
     ) -> tuple[pl.DataFrame, pl.DataFrame | None]:
         """What is kept, of jittering counters from a kept reading on, and the peaks (meter, peak_n) with which these start."""
-        counters = kept.filter(pl.col("kind") == "counter")
+        if not configuration.rules.jittering:
+            return kept, None
+        counters = kept.filter(pl.col("kind") == "counter").cast({"meter": pl.String})
         jitter = self._jitters(counters, configuration)
         jittering = sorted(name for name, n in jitter.items() if n > 0)
         if not jittering:
@@ -150,7 +156,7 @@ class Remeter:
         if not seeds:
             return kept, None
         seeded = begins.filter(pl.col("meter").is_in([name for name, _ in seeds]))
-        late = rows.join(seeded, on="meter", how="left", maintain_order="left")
+        late = rows.join(seeded.cast({"meter": rows.schema["meter"]}), on="meter", how="left", maintain_order="left")
         rows = late.filter(pl.col("begin").is_null() | (pl.col("observed_at") >= pl.col("begin"))).drop("begin")
         known = pl.DataFrame(seeds, schema={"meter": pl.String, "peak_n": pl.Int128}, orient="row")
         return collapse.collapse(rows, store.payloads), known
@@ -194,6 +200,10 @@ class Remeter:
 
 def rounds(spans: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """Spans in rounds, at most one a meter in each, in time order: what lies between two spans of a meter is not loaded."""
+    if spans["meter"].n_unique() == spans.height:
+        if spans.height:
+            yield spans
+        return
     numbered = spans.sort("meter", "start").with_columns(n=pl.int_range(pl.len()).over("meter"))
     for _, some in numbered.sort("n", maintain_order=True).group_by("n", maintain_order=True):
         yield some.drop("n")

@@ -35,6 +35,9 @@ class Dependents:
         self.sources: Mapping[str, list[str]] = {name: sorted(plan.dependents(name)) for name in meters}
         pairs = [(name, source) for name, sources in self.sources.items() for source in sources]
         self.pairs = pl.DataFrame(pairs, schema={"meter": pl.String, "source": pl.String}, orient="row")
+        self._meters: dict[str, list[str]] = {}
+        for name, source in pairs:
+            self._meters.setdefault(source, []).append(name)
         self.align_us = max(configuration.base_us, HOUR_US) if plan.contracts.height else configuration.base_us
         self.summing = [source.source for source in plan.sources if "sum(" in source.measured_by.replace(" ", "")]
 
@@ -46,7 +49,7 @@ class Dependents:
         return windows.merged(found.select("source", start=start, end=end), by="source")
 
     def meters_of(self, sources: list[str]) -> list[str]:
-        return sorted(self.pairs.filter(pl.col("source").is_in(sources))["meter"].unique())
+        return sorted({meter for source in sources for meter in self._meters.get(source, ())})
 
 
 class Reprice:
@@ -65,21 +68,22 @@ class Reprice:
         """
         counts: Counter[str] = Counter()
         for part in windows.parts(wanted, longest(wanted, configuration.base_us)):
-            changed = self._part(part, wanted, configuration, dependents, first, compare)
-            counts.update(dict(changed.group_by("source").len().iter_rows()))
+            changed = self._part(part, configuration, dependents, first, compare)
+            if changed.height:
+                counts.update(dict(changed.group_by("source").len().iter_rows()))
         return dict(sorted(counts.items()))
 
     def _part(
         self,
         part: windows.Part,
-        wanted: pl.DataFrame,
         configuration: Any,
         dependents: Dependents,
         first: pl.DataFrame,
         compare: bool,
     ) -> pl.DataFrame:
         store = Working(self._log)
-        meters = dependents.meters_of(part.sources)
+        sources = part.sources
+        meters = dependents.meters_of(sources)
         if self._needs:
             self._needs(
                 pl.DataFrame({"meter": meters}, schema={"meter": pl.String}).with_columns(at=pl.lit(part.start, dtype=TIME))
@@ -91,14 +95,14 @@ class Reprice:
         if references:
             levels = store.readings(references, since, part.end).filter(pl.col("kind") == "level")
             levels = collapse.collapse(levels, store.payloads)
-        computed = shaped(self._price(amounts, levels, first, _only(configuration, part.sources)), FIGURES)
-        mine = windows.inside(wanted, part)
-        new = windows.within(computed, mine, "interval_start", by="source")
+        computed = shaped(self._price(amounts, levels, first, _only(configuration, sources)), FIGURES)
+        new = windows.within(computed, part.windows, "interval_start", by="source")
         if not compare and not configuration.plan.contracts.height:
-            self._log.clear_within("figures", "source", mine, "interval_start")
+            self._log.clear_within("figures", "source", part.windows, "interval_start")
             self._log.append("figures", new)
             return new.clear().select(FIGURE_KEY)
-        old = windows.within(store.figures_within(part.sources, part.start, part.end), mine, "interval_start", by="source")
+        stored = store.figures_within(sources, part.start, part.end)
+        old = windows.within(stored, part.windows, "interval_start", by="source")
         changed = windows.different(old, new, list(FIGURE_KEY))
         self._log.replace("figures", changed, new.join(changed, on=FIGURE_KEY, how="semi", nulls_equal=True))
         return changed

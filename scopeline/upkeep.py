@@ -14,13 +14,14 @@ from schemas.frames import OUTCOMES, READINGS, REJECTS, TIME, empty, shaped
 from schemas.plant import Plant
 from scopeline import arrivals, windows
 from scopeline.log import Log, Working
-from scopeline.log.tables import CLOCKS, METERS
+from scopeline.log.tables import METERS
 from scopeline.remeter import Needs, Remeter
 from scopeline.reprice import SOURCE_WINDOW, Dependents, Reprice, intervals_of, longest, sources_fingerprints
 
 AT_ONCE = 150_000
 """Source intervals that one transaction computes again; more is pending and follows part by part."""
 _TICK = timedelta(microseconds=1)
+_LEVELS = {"meter": pl.String, "at": TIME}
 
 
 class Steps(Protocol):
@@ -94,12 +95,11 @@ class Upkeep:
         """Take note of the meters; a new one may make new sources."""
         if readings.is_empty():
             return
-        rows = arrivals.grown(self.state.meters, readings)
-        new = rows.join(self.state.meters, on=["meter", "named_unit"], how="anti", nulls_equal=True)
+        rows, named = arrivals.grown(self.state.meters, readings)
         meters = arrivals.replaced(self.state.meters, rows)
         self.log.put("meters", rows)
         self.state = replace(self.state, meters=meters)
-        if new.height:
+        if named:
             self.configure(self.state.configuration.plant)
 
     def configure(self, plant: Plant) -> None:
@@ -109,15 +109,15 @@ class Upkeep:
         self.state = replace(self.state, configuration=configuration, dependents=Dependents(configuration, sorted(seen)))
 
     def _clock(self, came: arrivals.Arrivals) -> None:
-        clocks = self.store.clocks_of(came.earlier) if came.earlier else came.clocks.clear()
-        asked = came.clocks.filter(~pl.col("site").is_in(came.earlier))
-        rows = pl.concat([arrivals.moved(self.state.clocks.join(asked, on="site", how="semi"), asked), clocks]).select(
-            CLOCKS.keys()
-        )
-        self.log.put("clocks", rows)
-        self.state = replace(
-            self.state, clocks=pl.concat([self.state.clocks.join(rows, on="site", how="anti"), rows]).sort("site")
-        )
+        known, news = self.state.clocks, came.clocks
+        if news.is_empty() and not came.earlier:
+            return
+        if came.earlier:
+            other = ~pl.col("site").is_in(came.earlier)
+            known, news = pl.concat([known.filter(other), self.store.clocks_of(came.earlier)]), news.filter(other)
+        clocks = arrivals.moved(known, news)
+        self.log.put("clocks", clocks.filter(pl.col("site").is_in([*news["site"], *came.earlier])))
+        self.state = replace(self.state, clocks=clocks)
 
     # whatever changed ----------------------------------------------------------------------------------------------------
     def update(
@@ -137,7 +137,7 @@ class Upkeep:
             intervals = changed.select("meter", start="interval_start", end=pl.col("interval_start") + base)
             dirty.append(windows.merged(intervals))
         dirty.append(self._levels(levels))
-        wanted = [state.dependents.aligned(pl.concat(dirty).unique()), self._earlier(before), self._other_sources()]
+        wanted = [state.dependents.aligned(pl.concat(dirty)), self._earlier(before), self._other_sources()]
         merged = windows.merged(pl.concat(wanted if also is None else [*wanted, also]), by="source")
         if merged.is_empty():
             return {}
@@ -260,8 +260,10 @@ class Upkeep:
 
 def touching(readings: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Where READINGS that came, went or changed touch: spans (meter, start, end), and levels (meter, at)."""
-    level = pl.col("kind") == "level"
-    levels = readings.filter(level).select(pl.col("meter").cast(pl.String), at="observed_at").unique()
+    level = readings["kind"] == "level"
+    if not level.any():
+        return windows.touched(readings), empty(_LEVELS)
+    levels = readings.filter(level).select("meter", at="observed_at").unique()
     return windows.touched(readings.filter(~level)), levels
 
 

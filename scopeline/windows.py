@@ -13,11 +13,12 @@ To compute a window, the readings inside are needed and beyond each edge one tha
 """
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple
 
 import polars as pl
 
+from processors.series import codes
 from schemas.frames import TIME
 
 ASIDE = 2
@@ -37,23 +38,26 @@ def merged(spans: pl.DataFrame, by: str | None = "meter", gap: timedelta = timed
     [('a', 1, 4), ('a', 9, 9)]
     """
     columns = [*([by] if by else []), "start", "end"]
-    if spans.height < 2 or (by and spans[by].is_unique().all()):
+    if spans.height < 2 or (by and spans[by].n_unique() == spans.height):
         chosen = spans.select(columns)
         return chosen if by and chosen[by].is_sorted() else chosen.sort(columns[0])
-    keys = [by] if by else [pl.lit(0).alias("all")]
-    names = [by] if by else ["all"]
-    ordered = spans.select(*keys, "start", "end").sort(*names, "start")
-    reached = pl.col("end").cum_max().shift(1).over(names)
-    apart = (pl.col("start") > reached + gap).fill_null(True)
-    grouped = ordered.with_columns(run=apart.cum_sum()).group_by(*names, "run", maintain_order=True)
-    return grouped.agg(pl.col("start").min(), pl.col("end").max()).select(columns)
+    place = _base(pl.lit(codes(spans[by]) if by else 0))
+    keyed = spans.select(*columns, _place=place, _from=place + _us("start"), _to=place + _us("end")).sort("_from")
+    # what another one's spans reached lies far below a place of one's own, so that one running maximum does for all
+    reached = pl.col("_to").cum_max()
+    apart = (pl.col("_from") > reached.shift(1) + gap // _TICK).fill_null(True)
+    runs = keyed.with_columns(first=apart, end=(reached - pl.col("_place")).cast(pl.Int64).cast(spans["end"].dtype))
+    ends = runs.filter(runs["first"].shift(-1, fill_value=True))["end"]
+    return runs.filter("first").with_columns(ends).select(columns)
 
 
 def touched(readings: pl.DataFrame) -> pl.DataFrame:
     """Spans of READINGS: their instants and periods, near ones joined."""
     start = pl.min_horizontal("observed_at", "period_start")
     end = pl.max_horizontal("observed_at", "period_end")
-    return merged(readings.select(pl.col("meter").cast(pl.String), start=start, end=end), gap=NEAR)
+    together = start.to_physical() // (NEAR // _TICK)  # what starts in the same stretch of that length is near
+    near = readings.group_by("meter", together.alias("stretch")).agg(start=start.min(), end=end.max())
+    return merged(near, gap=NEAR)
 
 
 def floor(time: pl.Expr, base_us: int) -> pl.Expr:
@@ -69,83 +73,98 @@ class Bounds(NamedTuple):
     missing: pl.DataFrame  # meter, before, after (bool): more readings must be loaded on that side
 
 
-def bounds(spans: pl.DataFrame, instants: pl.DataFrame, removed: pl.DataFrame, reach: pl.DataFrame, base_us: int) -> Bounds:
+def bounds(spans: pl.DataFrame, instants: pl.DataFrame, removed: pl.DataFrame, base_us: int) -> Bounds:
     """Windows of spans, from the instants loaded so far.
 
-    instants: (meter, at), distinct; removed: those of them that spike or glitch took out; reach: one row a meter:
-    `stretch` (Duration: how far from its observed_at a period of the meter can lie), `whole_before`, `whole_after` (bool: nothing
-    is left to load on that side).
+    spans: with what was loaded of each meter, `loaded_from`, `loaded_to`, `whole_before`, `whole_after` (bool: nothing is left to
+    load on that side), and `stretch` (Duration: how far from its observed_at a period of the meter can lie); instants:
+    (meter, at), distinct, meter an Enum of all meters of the spans; removed: those of them that spike or glitch took out.
     """
-    out = spans.join(reach, on="meter", how="left")
-    names = pl.Enum(pl.concat([out["meter"], instants["meter"]]).unique().sort())
-    raw = _Places(instants, names)
-    kept = raw if removed.is_empty() else _Places(instants.join(removed, on=["meter", "at"], how="anti"), names)
-    meter = _base(out["meter"], names)
-    first, end = raw.of(meter)
-    first_kept, end_kept = (first, end) if kept is raw else kept.of(meter)
+    names = instants.schema["meter"]
+    raw = _Places(instants, "raw")
+    kept = _Places(instants.join(removed, on=["meter", "at"], how="anti"), "kept") if removed.height else raw
+    out = spans.with_columns(_base=_base(pl.col("meter").cast(names)))
     # the last kept instant at least ASIDE places before the span, the first kept one as far after it
-    low = raw.count(meter, out["start"], "left") - ASIDE
-    high = raw.count(meter, out["end"], "right") - 1 + ASIDE
-    low, high = raw.time(low, low >= first), raw.time(high, high < end)
-    lo, hi = kept.count(meter, low, "right") - 1, kept.count(meter, high, "left")
-    lo, hi = kept.time(lo, lo >= first_kept), kept.time(hi, hi < end_kept)
-    start = pl.min_horizontal(lo.fill_null(raw.time(first, first < end)), pl.col("start") - pl.col("stretch"))
-    stop = pl.max_horizontal(hi.fill_null(raw.time(end - 1, first < end)), pl.col("end") + pl.col("stretch"))
+    low, high = raw.count(pl.col("start"), "left") - ASIDE, raw.count(pl.col("end"), "right") - 1 + ASIDE
+    out = out.with_columns(low=low, high=high, **(raw.ends() | kept.ends()))
+    low, high = raw.time(pl.col("low")), raw.time(pl.col("high"))
+    out = out.with_columns(lo=kept.count(low, "right") - 1, hi=kept.count(high, "left"))
+    lo, hi = kept.time(pl.col("lo")), kept.time(pl.col("hi"))
+    out = out.with_columns(lo=lo, hi=hi, oldest=raw.time(raw.first), newest=raw.time(raw.end - 1))
+    start = pl.min_horizontal(pl.coalesce("lo", "oldest"), pl.col("start") - pl.col("stretch"))
+    stop = pl.max_horizontal(pl.coalesce("hi", "newest"), pl.col("end") + pl.col("stretch"))
     out = out.with_columns(a=floor(start, base_us), b=floor(stop, base_us) + timedelta(microseconds=base_us))
     # beyond each edge: one kept instant, one more beside it, and what a period can reach
-    outside = {places: places.count(meter, out["a"], "right") for places in (kept, raw)}
-    inside = {places: places.count(meter, out["b"], "left") for places in (kept, raw)}
-    near = lo.is_not_null() & (outside[kept] > first_kept) & (outside[raw] >= first + 3)
-    far = hi.is_not_null() & (inside[kept] < end_kept) & (inside[raw] <= end - 3)
+    outside, inside = ([places.count(pl.col(edge), side) for places in (kept, raw)] for edge, side in _EDGES)
+    near = pl.col("lo").is_not_null() & (outside[0] > kept.first) & (outside[1] >= raw.first + 3)
+    far = pl.col("hi").is_not_null() & (inside[0] < kept.end) & (inside[1] <= raw.end - 3)
     reached = pl.col("loaded_from") <= pl.col("a") - pl.col("stretch"), pl.col("loaded_to") >= pl.col("b") + pl.col("stretch")
-    out = out.with_columns(
+    found = out.select(
+        "meter",
+        start="a",
+        end="b",
         before=~(pl.col("whole_before") | (near & reached[0])).fill_null(False),
         after=~(pl.col("whole_after") | (far & reached[1])).fill_null(False),
     )
-    missing = out.filter(pl.col("before") | pl.col("after")).group_by("meter").agg(pl.col("before").any(), pl.col("after").any())
-    return Bounds(merged(out.select("meter", start="a", end="b")), missing)
+    missing = found.filter(pl.col("before") | pl.col("after")).group_by("meter").agg(pl.col("before", "after").any())
+    return Bounds(merged(found), missing)
+
+
+_EDGES: tuple[tuple[str, Literal["left", "right"]], ...] = (("a", "right"), ("b", "left"))
 
 
 class _Places:
-    """Instants (meter, at) in order of meter and time. A place is a number in that order, found by bisection."""
+    """Instants (meter, at) in order of meter and time; a place is a number in that order. Asked by frames with a `_base`."""
 
-    def __init__(self, instants: pl.DataFrame, names: pl.Enum) -> None:
-        keys = _base(instants["meter"], names) + instants["at"].to_physical()
-        order = keys.arg_sort()
-        self._ordered, self._at = keys.gather(order), instants["at"].gather(order)
+    def __init__(self, instants: pl.DataFrame, name: str) -> None:
+        placed = instants.select("at", place=_base(pl.col("meter")) + _us("at")).sort("place")
+        self._ordered, self._at = pl.lit(placed["place"]), pl.lit(placed["at"])
+        self._names = f"first_{name}", f"end_{name}"
+        self.first, self.end = (pl.col(edge) for edge in self._names)
 
-    def count(self, meter: pl.Series, at: pl.Series, side: Literal["left", "right"]) -> pl.Series:
-        """The place of a meter's (`_base`) first instant at or after (left), or after (right) a time; null where that is."""
-        keys = meter + at.to_physical()
-        return self._ordered.search_sorted(keys, side).cast(pl.Int64).set(keys.is_null(), None)
+    def ends(self) -> dict[str, pl.Expr]:
+        """The columns of `first`, the place of each meter's first instant, and of `end`, the one after its last."""
+        edges = (pl.col("_base") - _EVER, pl.col("_base") + _EVER)
+        return {
+            name: self._ordered.search_sorted(edge, "left").cast(pl.Int64) for name, edge in zip(self._names, edges, strict=True)
+        }
 
-    def of(self, meter: pl.Series) -> tuple[pl.Series, pl.Series]:
-        """The places of each meter's instants: the first, and the one after the last."""
-        begin, end = (self._ordered.search_sorted(edge, "left").cast(pl.Int64) for edge in (meter - _EVER, meter + _EVER))
-        return begin, end
+    def count(self, at: pl.Expr, side: Literal["left", "right"]) -> pl.Expr:
+        """The place of the meter's first instant at or after (left), or after (right) a time; null where that is."""
+        found = self._ordered.search_sorted(pl.col("_base") + at.to_physical(), side).cast(pl.Int64)
+        return pl.when(at.is_not_null()).then(found)
 
-    def time(self, place: pl.Series, valid: pl.Series) -> pl.Series:
-        """The instant at a place, null where that is not valid."""
-        return self._at.gather(place.set(~valid.fill_null(False), None))
-
-
-def _base(meter: pl.Series, names: pl.Enum) -> pl.Series:
-    """The number to which a time is added, so that numbers order by meter, then time."""
-    return meter.cast(names).to_physical().cast(pl.Int128) * _SPREAD
+    def time(self, place: pl.Expr) -> pl.Expr:
+        """The instant at a place, null where the meter has none there."""
+        return self._at.gather(pl.when((place >= self.first) & (place < self.end)).then(place))
 
 
-_EVER = pl.Series([2**62], dtype=pl.Int128)
-_SPREAD = pl.Series([2**64], dtype=pl.Int128)
+_EPOCH, _TICK = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+_EVER = 2**62
+_SPREAD = pl.lit(2**64, dtype=pl.Int128)
+
+
+def _base(place: pl.Expr) -> pl.Expr:
+    """The number to which a time is added, so that numbers order by place (of a meter), then time."""
+    return place.to_physical().cast(pl.Int128) * _SPREAD
+
+
+def _us(name: str) -> pl.Expr:
+    return pl.col(name).to_physical()
 
 
 def within(frame: pl.DataFrame, windows: pl.DataFrame, time: str, by: str = "meter") -> pl.DataFrame:
     """Rows of the frame whose time lies in a window of their meter; windows must not overlap (`merged`)."""
     if frame.is_empty() or windows.is_empty():
         return frame.clear()
-    spans = windows.select(pl.col(by).alias("_by"), pl.col("start").alias("_start"), pl.col("end").alias("_end")).sort("_start")
-    keyed = frame.with_columns(pl.col(by).cast(pl.String).alias("_by"), pl.int_range(pl.len()).alias("_row")).sort(time)
-    found = keyed.join_asof(spans, left_on=time, right_on="_start", by="_by", check_sortedness=False, coalesce=False)
-    return found.filter(pl.col(time) < pl.col("_end")).sort("_row").select(frame.columns)
+    key = pl.col(by).cast(frame.schema[by], strict=False)  # the frame's names may be an enumeration
+    spans = windows.select(key, _start="start", _end="end")
+    inside = (pl.col(time) >= pl.col("_start")) & (pl.col(time) < pl.col("_end"))
+    if spans[by].n_unique() == spans.height:
+        return frame.join(spans, on=by, maintain_order="left").filter(inside).select(frame.columns)
+    keyed = frame.with_row_index("_row").sort(time)
+    found = keyed.join_asof(spans.sort("_start"), left_on=time, right_on="_start", by=by, check_sortedness=False, coalesce=False)
+    return found.filter(inside).sort("_row").select(frame.columns)
 
 
 def held(spans: pl.DataFrame, instants: pl.DataFrame, max_age: timedelta) -> pl.DataFrame:
@@ -166,48 +185,74 @@ def held(spans: pl.DataFrame, instants: pl.DataFrame, max_age: timedelta) -> pl.
 
 
 class Part(NamedTuple):
-    """Sources to compute together, and the window [start, end)."""
+    """Windows of sources (source, start, end) to compute together, all of them in [start, end)."""
 
-    sources: list[str]
+    windows: pl.DataFrame
     start: datetime
     end: datetime
 
+    @property
+    def sources(self) -> list[str]:
+        return sorted(set(self.windows["source"]))
+
 
 def parts(windows: pl.DataFrame, longest: timedelta) -> Iterator[Part]:
-    """Windows of sources (source, start, end), grouped so that little is computed in vain, and cut to at most `longest`.
+    """Windows of sources (source, start, end), grouped so that little is computed in vain, and cut to at most `longest`."""
+    for chosen, start, end in _near(windows):
+        if end - start <= longest:
+            yield Part(chosen, start, end)
+            continue
+        while start < end:
+            stop = min(start + longest, end)
+            cut = clipped(chosen, start, stop)
+            if cut.height:
+                yield Part(cut, start, stop)
+            start = stop
 
-    Windows that start near each other and have a similar length go together.
-    """
-    sized = windows.with_columns(size=(pl.col("end") - pl.col("start")).dt.total_microseconds().log(2).floor().cast(pl.Int32))
+
+def _near(windows: pl.DataFrame) -> Iterator[tuple[pl.DataFrame, datetime, datetime]]:
+    """Windows that go together, and from where to where they reach: all of them where at most as much again is computed in vain,
+    else those that start near each other and have a similar length."""
+    if windows.is_empty():
+        return
+    length = pl.col("end") - pl.col("start")
+    start, end, sources, asked = windows.select(
+        pl.col("start").min(), pl.col("end").max(), sources=pl.col("source").n_unique(), asked=length.sum()
+    ).row(0)
+    if sources * (end - start) <= 2 * asked:
+        yield windows, start, end
+        return
+    sized = windows.with_columns(size=length.dt.total_microseconds().log(2).floor().cast(pl.Int32))
     for _, alike in sized.sort("size", "start").group_by("size", maintain_order=True):
-        length = (alike["end"] - alike["start"]).max()
-        assert isinstance(length, timedelta)
-        eras = merged(alike, by=None, gap=length)
-        for start, end in eras.iter_rows():
-            chosen = alike.filter(pl.col("start").is_between(start, end))
-            begin = start
-            while begin < end:
-                stop = min(begin + longest, end)
-                inside = chosen.filter((pl.col("start") < stop) & (pl.col("end") > begin))
-                if inside.height:
-                    yield Part(sorted(inside["source"].unique().to_list()), begin, stop)
-                begin = stop
+        longest = (alike["end"] - alike["start"]).max()
+        assert isinstance(longest, timedelta)
+        for start, end in merged(alike, by=None, gap=longest).iter_rows():
+            yield alike.filter((alike["start"] >= start) & (alike["start"] <= end)), start, end
+
+
+def clipped(wanted: pl.DataFrame, start: datetime, end: datetime) -> pl.DataFrame:
+    """What of windows (source, start, end) lies between two instants."""
+    mine = wanted.filter((wanted["start"] < end) & (wanted["end"] > start))
+    return mine.select("source", start=pl.max_horizontal("start", _at(start)), end=pl.min_horizontal("end", _at(end)))
 
 
 def inside(wanted: pl.DataFrame, part: Part) -> pl.DataFrame:
     """What of windows (source, start, end) lies in the part."""
-    begin, stop = pl.lit(part.start, dtype=TIME), pl.lit(part.end, dtype=TIME)
-    mine = wanted.filter(pl.col("source").is_in(part.sources), pl.col("start") < part.end, pl.col("end") > part.start)
-    return mine.select("source", start=pl.max_horizontal("start", begin), end=pl.min_horizontal("end", stop))
+    return clipped(wanted.filter(pl.col("source").is_in(part.sources)), part.start, part.end)
 
 
 def outside(wanted: pl.DataFrame, part: Part) -> pl.DataFrame:
     """What of windows (source, start, end) does not lie in the part."""
-    begin, stop = pl.lit(part.start, dtype=TIME), pl.lit(part.end, dtype=TIME)
-    touched = pl.col("source").is_in(part.sources) & (pl.col("start") < part.end) & (pl.col("end") > part.start)
+    begin, stop = _at(part.start), _at(part.end)
+    touched = pl.col("source").is_in(part.sources) & (pl.col("start") < stop) & (pl.col("end") > begin)
     before = wanted.filter(touched, pl.col("start") < begin).with_columns(end=begin)
     after = wanted.filter(touched, pl.col("end") > stop).with_columns(start=stop)
     return pl.concat([wanted.filter(~touched), before, after]).select("source", "start", "end").sort("source", "start")
+
+
+def _at(instant: datetime) -> pl.Expr:
+    """An instant in an expression. (Made of a datetime, a literal costs several times what uses it.)"""
+    return pl.lit((instant - _EPOCH) // _TICK).cast(TIME)
 
 
 SLICE = 200_000
@@ -217,7 +262,7 @@ _DAY = timedelta(days=1)
 
 def long(spans: pl.DataFrame) -> bool:
     """Whether one of the spans is so long that they are better cut into slices."""
-    return bool(spans.height) and bool(spans.select((pl.col("end") - pl.col("start")).max() >= _DAY).item())
+    return bool(spans.height) and bool((spans["end"] - spans["start"] >= _DAY).any())
 
 
 def slices(spans: pl.DataFrame, days: pl.DataFrame | None, base_us: int) -> Iterator[pl.DataFrame]:
@@ -240,14 +285,14 @@ def slices(spans: pl.DataFrame, days: pl.DataFrame | None, base_us: int) -> Iter
 
 
 def _cut(spans: pl.DataFrame, start: datetime, end: datetime) -> pl.DataFrame:
-    inside = spans.filter((pl.col("start") <= end) & (pl.col("end") >= start))
-    begin, stop = pl.lit(start, dtype=TIME), pl.lit(end, dtype=TIME)
+    inside = spans.filter((spans["start"] <= end) & (spans["end"] >= start))
+    begin, stop = _at(start), _at(end)
     return inside.with_columns(start=pl.max_horizontal("start", begin), end=pl.min_horizontal("end", stop))
 
 
 def different(old: pl.DataFrame, new: pl.DataFrame, key: list[str]) -> pl.DataFrame:
     """Keys (distinct) whose row is new, gone or other than before."""
     columns = old.columns
-    gone = old.join(new, on=columns, how="anti", nulls_equal=True).select(key)
-    come = new.select(columns).join(old, on=columns, how="anti", nulls_equal=True).select(key)
-    return pl.concat([gone, come]).unique()
+    gone = old.join(new, on=columns, how="anti", nulls_equal=True) if new.height else old
+    come = new.join(old, on=columns, how="anti", nulls_equal=True) if old.height else new
+    return pl.concat([gone.select(key), come.select(key)]).unique()

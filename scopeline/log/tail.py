@@ -42,7 +42,7 @@ class Tail:
                 self._rows = found.filter(pl.col(self.time) > self._since)
         if self._since is not None and start <= self._since:
             return None
-        return self._rows.filter(pl.col(self.time) >= start)
+        return self._rows.filter(self._rows[self.time] >= start)
 
     def add(self, rows: pl.DataFrame) -> None:
         """Rows that the table got."""

@@ -39,11 +39,12 @@ class Working(Store):
 
     def readings_known(self, readings: pl.DataFrame) -> pl.DataFrame:
         """READINGS that have a key of the given ones: (meter, event) where there is one, else (meter, observed_at)."""
-        plain = readings.filter(pl.col("event").is_null())
+        eventful = readings["event"].is_not_null()
+        plain = readings.filter(~eventful) if eventful.any() else readings
         parts = [empty(READINGS)]
         if plain.height:
-            parts.append(self._timed(plain.select(pl.col("meter").cast(pl.String), "observed_at").unique()))
-        named = readings.filter(pl.col("event").is_not_null())
+            parts.append(self._timed(plain.select(pl.col("meter").cast(pl.String), "observed_at")))
+        named = readings.filter(eventful) if eventful.any() else readings.clear()
         if named.height:
             parts.append(self.readings_named(named.select(pl.col("meter").cast(pl.String), "event").unique()))
         return pl.concat(parts)
@@ -53,12 +54,12 @@ class Working(Store):
         start, end = keys["observed_at"].min(), keys["observed_at"].max()
         recent = self._recent("readings", start)  # type: ignore[arg-type]  # a time
         if recent is not None:
-            near = recent.filter(pl.col("observed_at") <= end, pl.col("event").is_null())
-            return near.join(keys, on=["meter", "observed_at"], how="semi")
+            near = recent.filter((recent["observed_at"] <= end) & recent["event"].is_null())
+            return near.join(keys, on=["meter", "observed_at"], how="semi") if near.height else near
         columns = ", ".join(f't."{name}"' for name in READINGS)
         sql = f"""SELECT {columns} FROM readings t JOIN keys k ON t.meter = k.meter AND t.observed_at = k.observed_at
         WHERE t.event IS NULL AND t.observed_at BETWEEN ? AND ?"""
-        at = keys.with_columns(pl.col("observed_at").dt.replace_time_zone(None))
+        at = keys.unique().with_columns(pl.col("observed_at").dt.replace_time_zone(None))
         return loaded(self._table(sql, [naive(start), naive(end)], keys=at), READINGS)  # type: ignore[arg-type]  # times
 
     def readings_of(self, messages: Sequence[int]) -> pl.DataFrame:
@@ -109,7 +110,7 @@ class Working(Store):
         if recent is None:
             return super().amounts(meters, start, end)
         wanted = pl.Series(meters, dtype=pl.String).implode()
-        near = recent.filter(pl.col("interval_start") < end)
+        near = recent.filter(recent["interval_start"] < end)
         return near.filter(pl.col("meter").is_in(wanted)).sort("meter", "interval_start")
 
     def identities(self, meters: Sequence[str]) -> pl.DataFrame:
@@ -179,7 +180,7 @@ class Working(Store):
 
 def _inside(rows: pl.DataFrame, time: str, sign: str, spans: pl.DataFrame) -> pl.DataFrame:
     """Rows of a meter whose time lies in one of its spans (meter, start, end); sign: `<` (end excluded) or `<=`."""
-    near = rows.filter(pl.col(time) <= spans["end"].max())
+    near = rows.filter(rows[time] <= spans["end"].max())
     found = near.join(spans.select("meter", _start="start", _end="end"), on="meter")
     before = pl.col(time) < pl.col("_end") if sign == "<" else pl.col(time) <= pl.col("_end")
     return found.filter((pl.col(time) >= pl.col("_start")) & before).select(rows.columns)

@@ -23,10 +23,9 @@ def spans(*pairs: tuple[float, float], meter: str = "m") -> pl.DataFrame:
 
 
 def bounds(span: tuple[float, float], instants: list[float], removed: list[float] = [], whole: bool = True, stretch: float = 0):  # noqa: B006
-    table = pl.DataFrame(
-        {"meter": ["m"] * len(instants), "at": [at(m) for m in instants]}, schema={"meter": pl.String, "at": TIME}
-    )
-    out = pl.DataFrame({"meter": ["m"] * len(removed), "at": [at(m) for m in removed]}, schema={"meter": pl.String, "at": TIME})
+    schema = {"meter": pl.Enum(["m"]), "at": TIME}
+    table = pl.DataFrame({"meter": ["m"] * len(instants), "at": [at(m) for m in instants]}, schema=schema)
+    out = pl.DataFrame({"meter": ["m"] * len(removed), "at": [at(m) for m in removed]}, schema=schema)
     reach = pl.DataFrame(
         {
             "meter": ["m"],
@@ -37,7 +36,7 @@ def bounds(span: tuple[float, float], instants: list[float], removed: list[float
             "whole_after": [whole],
         }
     )
-    found = windows.bounds(spans(span), table, out, reach, MINUTE)
+    found = windows.bounds(spans(span).join(reach, on="meter"), table, out, MINUTE)
     first, last = found.windows.row(0)[1:]
     return (first - ZERO) / timedelta(minutes=1), (last - ZERO) / timedelta(minutes=1), found.missing.rows()
 
@@ -80,6 +79,36 @@ def test_merged_spans_cover_the_same_and_do_not_touch(pairs: list[tuple[int, int
     assert all(b < c for (_, b), (c, _) in pairwise(rows))
 
 
+SOME = st.lists(st.tuples(st.sampled_from("abc"), st.integers(-2000, 2000), st.integers(0, 900)), min_size=1, max_size=15)
+
+
+@given(SOME)
+def test_spans_of_several_meters_are_merged_each_for_itself(rows: list[tuple[str, int, int]]) -> None:
+    frame = pl.concat([spans((a, a + n), meter=meter) for meter, a, n in rows])
+    apart = [windows.merged(frame.filter(meter=meter)) for meter in sorted({meter for meter, _, _ in rows})]
+    assert windows.merged(frame).equals(pl.concat(apart))
+
+
+@given(SOME)
+def test_readings_touch_the_spans_that_they_give_one_by_one(rows: list[tuple[str, int, int]]) -> None:
+    readings = pl.DataFrame(
+        [(meter, at(a), at(a - n) if n > 450 else None, at(a + 3) if n > 450 else None) for meter, a, n in rows],
+        schema={"meter": pl.String, "observed_at": TIME, "period_start": TIME, "period_end": TIME},
+        orient="row",
+    )
+    each = [((a - n, a + 3) if n > 450 else (a, a)) for _, a, n in rows]
+    alone = pl.concat([spans(span, meter=row[0]) for row, span in zip(rows, each, strict=True)])
+    assert windows.touched(readings).equals(windows.merged(alone, gap=windows.NEAR))
+
+
+@given(SOME, st.lists(st.tuples(st.sampled_from("abcd"), st.integers(-2500, 3000)), max_size=20))
+def test_within_takes_what_lies_in_one_of_the_windows(rows: list[tuple[str, int, int]], asked: list[tuple[str, int]]) -> None:
+    some = windows.merged(pl.concat([spans((a, a + n + 1), meter=meter) for meter, a, n in rows]))
+    frame = pl.DataFrame([(m, at(t)) for m, t in asked], schema={"meter": pl.String, "t": TIME}, orient="row")
+    held = [any(name == m and start <= t < end for name, start, end in some.iter_rows()) for m, t in frame.iter_rows()]
+    assert windows.within(frame, some, "t").rows() == [row for row, inside in zip(frame.rows(), held, strict=True) if inside]
+
+
 def test_within_keeps_order_and_borders() -> None:
     frame = pl.DataFrame({"meter": ["m", "x", "m", "m"], "t": [at(3), at(3), at(1), at(2)]})
     kept = windows.within(frame, spans((1, 3)), "t")
@@ -103,6 +132,10 @@ def test_parts_cover_every_window_and_no_part_is_longer_than_asked(rows: list[tu
     wanted = windows.merged(wanted, by="source")
     found = list(windows.parts(wanted, timedelta(hours=hours)))
     assert all(part.end - part.start <= timedelta(hours=hours) for part in found)
+    told = pl.concat([part.windows.select(wanted.columns) for part in found])
+    assert sum((told["end"] - told["start"]).to_list(), timedelta()) == sum(
+        (wanted["end"] - wanted["start"]).to_list(), timedelta()
+    )
     for source, start, end in wanted.iter_rows():
         minute = start
         while minute < end:

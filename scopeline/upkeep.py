@@ -225,7 +225,7 @@ class Upkeep:
         counted = outcomes.join(told, on="message", how="semi")
         self.log.count(arrivals.traffic(counted, messages).with_columns(messages=-pl.col("messages")))
         self.log.count(arrivals.traffic(shaped(read.outcomes, OUTCOMES).join(told, on="message", how="semi"), messages))
-        self.log.write.execute("DELETE FROM traffic WHERE messages <= 0")
+        self.log.uncount()
         return pl.concat([old, shaped(read.readings, READINGS)]).join(other, on="message", how="semi")
 
     def _exchange(self, table: str, old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:

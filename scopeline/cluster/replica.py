@@ -104,7 +104,7 @@ class Replica:
             if count or done.get(name):
                 self.log.set("done", {**done, name: count})
 
-        left = messages[self.store.fact("done", {}).get(name, 0) :]  # a batch that was cut off is in the file up to there
+        left = messages[self.store_within.fact("done", {}).get(name, 0) :]  # a batch that was cut off is in the file up to there
         for part in left.iter_slices(_MOST):
             self._add(part, advance)
             self._breathe()

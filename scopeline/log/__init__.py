@@ -1,6 +1,7 @@
 """The log and everything derived from it, in one DuckDB file: messages, readings, events, figures, position."""
 
-from scopeline.log.duckdb import DamagedState, Log, StateError, damaged
+from scopeline.log.duckdb import Log
+from scopeline.log.opening import DamagedState, StateError, damaged
 from scopeline.log.store import Store
 from scopeline.log.working import Working
 

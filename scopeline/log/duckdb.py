@@ -1,7 +1,6 @@
 """The data file: one writer, one transaction a batch, cursors for everybody else."""
 
 import json
-import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,33 +13,15 @@ import duckdb
 import polars as pl
 
 from scopeline.log.folding import Folding
-from scopeline.log.tables import FOLDED, FORMAT, KEYS, TABLES, ddl, migration, physical, rows_schema, rows_table, stored
+from scopeline.log.opening import DamagedState, damaged, opened, why_not
+from scopeline.log.tables import FOLDED, KEYS, TABLES, Schema, loaded, rows_schema, rows_table, stored
 from scopeline.log.tail import Tail
 
-log = logging.getLogger(__name__)
-
 MEMORY_LIMIT = "512MB"
-_TAILS = {"readings": "observed_at", "amounts": "interval_start"}
-"""Tables whose newest rows stay in memory, and by what time."""
-CHECKPOINT = "32MB"  # of write-ahead log: what a start after a crash has to replay
-
-
-class StateError(Exception):
-    """The data file cannot be used: why, and what to do."""
-
-
-class DamagedState(StateError):
-    """What the file says cannot be trusted."""
-
-
-def damaged(error: Exception) -> bool:
-    """Whether DuckDB says that a file is not what was written.
-
-    >>> damaged(duckdb.IOException("Corrupt database file: computed checksum 1 does not match stored checksum 2"))
-    True
-    """
-    text = str(error).lower()
-    return any(word in text for word in ("corrupt", "checksum", "not a valid duckdb", "could not read enough"))
+_TAILS = {"readings": "observed_at", "amounts": "interval_start", "traffic": "minute"}
+"""Tables whose newest rows stay in memory, and by what time; of those with a primary key no more than that."""
+_FEW = 3
+"""Rows up to which a statement a row costs less than one for all: it needs no plan for a join."""
 
 
 class Log:
@@ -55,67 +36,19 @@ class Log:
         self._open()
 
     def _open(self) -> None:
-        fresh = not self.path.exists()
-        try:
-            self._root = duckdb.connect(str(self.path))
-            self._root.execute(f"SET memory_limit='{self._memory_limit}'")
-            self._root.execute(f"SET checkpoint_threshold='{CHECKPOINT}'")
-            self._root.execute("SET temp_directory=?", [str(self.path.parent / "tmp")])
-            self._root.execute("SET TimeZone='UTC'")
-            self._root.execute("SET enable_progress_bar=false")
-        except duckdb.IOException as error:
-            raise (DamagedState if damaged(error) else StateError)(_why_not(self.path, error)) from None
-        except duckdb.Error as error:
-            raise DamagedState(f"{self.path} is no data file of Scopeline or is damaged ({_first(error)}). {_REMEDY}") from None
-        try:
-            self._create() if fresh else self._accept()
-        except BaseException:
-            self._root.close()
-            raise
+        self._root = opened(self.path, self._memory_limit)
         self.write = self._root.cursor()
-        self.tails = {table: Tail(TABLES[table], time) for table, time in _TAILS.items()}
+        self.tails = {table: Tail(_remembered(table), time) for table, time in _TAILS.items()}
+        self._facts: dict[str, str | None] = {}
         self._folding = {table: Folding(table, partial(self._said, table)) for table in FOLDED}
 
     def _said(self, table: str) -> pl.DataFrame:
-        found = pl.from_arrow(self.write.sql(f"SELECT * FROM {table}_said ORDER BY said").to_arrow_table())
+        return self._found(f"SELECT * FROM {table}_said ORDER BY said")
+
+    def _found(self, sql: str) -> pl.DataFrame:
+        found = pl.from_arrow(self.write.sql(sql).to_arrow_table())
         assert isinstance(found, pl.DataFrame)
         return found
-
-    def _create(self) -> None:
-        self._root.execute("BEGIN")
-        self._root.execute("CREATE TABLE meta (key VARCHAR PRIMARY KEY, value VARCHAR)")
-        for statement in ddl():
-            self._root.execute(statement)
-        self._root.execute("INSERT INTO meta VALUES ('format', ?), ('position', '0')", [str(FORMAT)])
-        self._root.execute("COMMIT")
-
-    def _accept(self) -> None:
-        tables = {row[0] for row in self._root.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-        if not tables:  # stopped between creating the file and its tables
-            return self._create()
-        if "meta" not in tables:
-            raise StateError(f"{self.path} is a DuckDB file, but not one of Scopeline's. {_REMEDY}")
-        row = self._root.execute("SELECT value FROM meta WHERE key='format'").fetchone()
-        if row is None or int(row[0]) > FORMAT:
-            found = row[0] if row else "unknown"
-            raise StateError(
-                f"{self.path} was written by a newer Scopeline (format {found}, this one reads {FORMAT}). Upgrade Scopeline."
-            )
-        wanted = set(TABLES) if int(row[0]) < FORMAT else set(physical())
-        if missing := sorted(wanted - tables):
-            raise StateError(f"{self.path} lacks the tables {', '.join(missing)}. {_REMEDY}")
-        if int(row[0]) < FORMAT:
-            self._migrate(int(row[0]))
-
-    def _migrate(self, before: int) -> None:
-        """All or nothing: a file that was cut off here is still of the format before."""
-        log.warning("%s is of format %d and is made one of format %d; a large one takes minutes", self.path, before, FORMAT)
-        self._root.execute("BEGIN")
-        for statement in migration():
-            self._root.execute(statement)
-        self._root.execute("UPDATE meta SET value = ? WHERE key = 'format'", [str(FORMAT)])
-        self._root.execute("COMMIT")
-        self._root.execute("CHECKPOINT")
 
     def close(self) -> None:
         with self._guard:
@@ -144,15 +77,29 @@ class Log:
             yield
             self.write.execute("COMMIT")
         except BaseException as error:
-            for tail in self.tails.values():
-                tail.forget()
-            for folding in self._folding.values():
-                folding.forget()
+            self._forget()
             with suppress(duckdb.Error):  # a failed commit has rolled back already
                 self.write.execute("ROLLBACK")
             if isinstance(error, duckdb.Error) and damaged(error):
-                raise DamagedState(_why_not(self.path, error)) from None
+                raise DamagedState(why_not(self.path, error)) from None
             raise
+        for tail in self.tails.values():
+            tail.trim()
+
+    def _forget(self) -> None:
+        """What was written may not be there: nothing in memory can be relied upon."""
+        self._facts.clear()
+        for tail in self.tails.values():
+            tail.forget()
+        for folding in self._folding.values():
+            folding.forget()
+
+    def recent(self, table: str, start: datetime) -> pl.DataFrame | None:
+        """The rows of a table from `start` on, in no order, where they are in memory; of a table with a primary key just that."""
+        tail = self.tails[table]
+        columns = ", ".join(f'"{name}"' for name in tail.schema)
+        sql = f'SELECT {columns} FROM {table} ORDER BY "{tail.time}" DESC LIMIT'
+        return tail.later(start, lambda most: loaded(self._found(f"{sql} {most}"), tail.schema))
 
     def append(self, table: str, frame: pl.DataFrame) -> None:
         """Add rows of the table's schema."""
@@ -184,7 +131,7 @@ class Log:
     def replace(self, table: str, keys: pl.DataFrame, rows: pl.DataFrame | None = None) -> None:
         """Delete the rows that have one of the keys (a frame of some of the table's columns, none that is folded), and add the
         given ones."""
-        if keys.height:
+        if keys.height and not self._absent(table, keys):
             schema = {name: rows_schema(table)[name] for name in keys.columns}
             chosen = stored(keys.unique(), schema)
             same = []
@@ -199,6 +146,17 @@ class Log:
                 self.tails[table] = tail
         if rows is not None:
             self.append(table, rows)
+
+    def _absent(self, table: str, keys: pl.DataFrame) -> bool:
+        """Whether no row has one of the keys, as far as that is known without asking."""
+        if table not in self.tails or self.tails[table].time not in keys.columns:
+            return False
+        times = keys[self.tails[table].time]
+        recent = self.recent(table, times.min())  # type: ignore[arg-type]  # a time
+        if recent is None:
+            return False
+        near = recent.filter(pl.col(times.name) <= times.max())
+        return near.join(keys, on=keys.columns, how="semi", nulls_equal=True).is_empty()
 
     def clear_within(self, table: str, key: str, windows: pl.DataFrame, time: str) -> None:
         """Delete rows whose time lies in a window (key, start, end; half-open) of their key."""
@@ -215,23 +173,47 @@ class Log:
 
     def put(self, table: str, rows: pl.DataFrame) -> None:
         """Add rows of a table with a primary key, or replace those of the same key."""
-        self._merge(table, rows, {name: f'r."{name}"' for name in TABLES[table] if name not in KEYS[table]})
+        self._merge(table, rows, {name: "{}" for name in TABLES[table] if name not in KEYS[table]})
 
     def count(self, traffic: pl.DataFrame) -> None:
         """Add to the numbers of messages (TRAFFIC)."""
-        newest = {name: f"greatest(t.{name}, r.{name})" for name in ("last_message", "last_received_at")}
-        self._merge("traffic", traffic, {"messages": "t.messages + r.messages", **newest})
+        newest = {name: f"greatest(t.{name}, {{}})" for name in ("last_message", "last_received_at")}
+        self._merge("traffic", traffic, {"messages": "t.messages + {}", **newest})
+
+    def uncount(self) -> None:
+        """Forget the traffic that turned out to be none."""
+        self._delete("traffic", "DELETE FROM traffic WHERE messages <= 0")
 
     def _merge(self, table: str, rows: pl.DataFrame, changes: Mapping[str, str]) -> None:
-        """Change the rows `t` of a table that have the key of a given row `r`, and add the rows of new keys."""
+        """Change the rows `t` of a table that have the key of a given one, and add those of new keys.
+
+        changes: column -> SQL, in which {} stands for the given row's value.
+        """
         if rows.is_empty():
             return
-        same = " AND ".join(f't."{name}" = r."{name}"' for name in KEYS[table])
-        assigned = ", ".join(f'"{name}" = {value}' for name, value in changes.items())
+        known = self.recent(table, rows[self.tails[table].time].min()) if table in self.tails else None  # type: ignore[arg-type]  # a time
+        if known is None:
+            if self._change(table, rows, changes) < rows.height:
+                absent = " AND ".join(f't."{name}" = r."{name}"' for name in KEYS[table])
+                sql = f"INSERT INTO {table} SELECT * FROM rows_in r WHERE NOT EXISTS (SELECT 1 FROM {table} t WHERE {absent})"
+                self._with(sql, rows_in=stored(rows, TABLES[table]))
+                if table in self.tails:
+                    self.tails[table].forget()
+            return
+        self._change(table, rows.join(known, on=KEYS[table], how="semi"), changes)
+        self.append(table, rows.join(known, on=KEYS[table], how="anti"))
+
+    def _change(self, table: str, rows: pl.DataFrame, changes: Mapping[str, str]) -> int:
+        """Change the rows that have the key of a given one; how many."""
         frame = stored(rows, TABLES[table])
-        if self._with(f"UPDATE {table} t SET {assigned} FROM rows_in r WHERE {same}", rows_in=frame) < rows.height:
-            absent = f"NOT EXISTS (SELECT 1 FROM {table} t WHERE {same})"
-            self._with(f"INSERT INTO {table} SELECT * FROM rows_in r WHERE {absent}", rows_in=frame)
+        if frame.height > _FEW:
+            same = " AND ".join(f't."{name}" = r."{name}"' for name in KEYS[table])
+            assigned = ", ".join(f'"{name}" = {value}'.format(f'r."{name}"') for name, value in changes.items())
+            return self._with(f"UPDATE {table} t SET {assigned} FROM rows_in r WHERE {same}", rows_in=frame)
+        same = " AND ".join(f't."{name}" = ${name}' for name in KEYS[table])
+        assigned = ", ".join(f'"{name}" = {value.format(f"${name}")}' for name, value in changes.items())
+        sql = f"UPDATE {table} t SET {assigned} WHERE {same}"
+        return sum(self.write.execute(sql, row).fetchall()[0][0] for row in frame.iter_rows(named=True))
 
     def clear(self, table: str) -> None:
         self._delete(table, f"DELETE FROM {rows_table(table)}")
@@ -244,12 +226,23 @@ class Log:
 
     def set(self, key: str, value: Any) -> None:
         """Note a small fact (JSON)."""
-        text = json.dumps(value, sort_keys=True)
-        if self.write.execute("UPDATE meta SET value = ? WHERE key = ?", [text, key]).fetchall() == [(0,)]:
-            self.write.execute("INSERT INTO meta VALUES (?, ?)", [key, text])
+        text, was = json.dumps(value, sort_keys=True), self.noted(key)
+        if was is None:
+            self.write.execute("INSERT INTO meta VALUES (?, ?)", [key, text]).fetchall()
+        elif was != text:
+            self.write.execute("UPDATE meta SET value = ? WHERE key = ?", [text, key]).fetchall()
+        self._facts[key] = text
+
+    def noted(self, key: str) -> str | None:
+        """A small fact as the writer's transaction shows it."""
+        if key not in self._facts:
+            found = self.write.execute("SELECT value FROM meta WHERE key = ?", [key]).fetchall()
+            self._facts[key] = found[0][0] if found else None
+        return self._facts[key]
 
 
-_REMEDY = "Move it away (then a new one is made) or restore it from a backup."
+def _remembered(table: str) -> Schema:
+    return {name: kind for name, kind in TABLES[table].items() if name in KEYS.get(table, TABLES[table])}
 
 
 def _literal(value: Any) -> str:
@@ -259,18 +252,3 @@ def _literal(value: Any) -> str:
     ('7', "TIMESTAMP '2026-01-01 00:00:00.000005'")
     """
     return f"TIMESTAMP '{value.isoformat(sep=' ')}'" if isinstance(value, datetime) else str(int(value))
-
-
-def _first(error: Exception) -> str:
-    return str(error).splitlines()[0]
-
-
-def _why_not(path: Path, error: Exception) -> str:
-    text = str(error)
-    if "lock" in text.lower():
-        return (
-            f"{path} is in use by another process: a Scopeline already runs on this plant folder. Stop it first, or talk to it."
-        )
-    if "not a valid DuckDB" in text or "version number" in text or "checksum" in text.lower() or "corrupt" in text.lower():
-        return f"{path} is no data file of Scopeline or is damaged ({_first(error)}). {_REMEDY}"
-    return f"{path} cannot be opened: {_first(error)}"

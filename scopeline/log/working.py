@@ -1,7 +1,9 @@
 """Questions of the worker to its own open transaction: what it has written so far is in the answers."""
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 import polars as pl
 
@@ -9,7 +11,7 @@ from schemas.frames import AMOUNTS, EVENTS, FIGURES, OUTCOMES, READINGS, REJECTS
 from scopeline.log.duckdb import Log
 from scopeline.log.sql import condition
 from scopeline.log.store import Store
-from scopeline.log.tables import CLOCKS, METERS, TABLES, Schema, loaded, naive
+from scopeline.log.tables import CLOCKS, METERS, Schema, loaded, naive
 
 _EXTENT = {"start": TIME, "end": TIME}
 _VERSIONS = "meter, event, CASE WHEN event IS NULL THEN observed_at END, value_n"
@@ -22,11 +24,9 @@ class Working(Store):
         super().__init__(log, log.write)
         self._writer = log
 
-    def _recent(self, table: str, start: datetime) -> pl.DataFrame | None:
-        """The rows of a table from `start` on, where they are in memory."""
-        tail = self._writer.tails[table]
-        schema = TABLES[table]
-        return tail.later(start, lambda rows: self._rows(schema, f'FROM {table} ORDER BY "{tail.time}" DESC LIMIT {rows}'))
+    def fact(self, key: str, default: Any = None) -> Any:
+        noted = self._writer.noted(key)
+        return default if noted is None else json.loads(noted)
 
     def readings_within(self, spans: pl.DataFrame) -> pl.DataFrame:
         """READINGS of meters whose observed_at lies in their span (meter, start, end; both included)."""
@@ -39,12 +39,11 @@ class Working(Store):
 
     def readings_known(self, readings: pl.DataFrame) -> pl.DataFrame:
         """READINGS that have a key of the given ones: (meter, event) where there is one, else (meter, observed_at)."""
-        eventful = readings["event"].is_not_null()
-        plain = readings.filter(~eventful) if eventful.any() else readings
+        plain = readings.filter(pl.col("event").is_null())
         parts = [empty(READINGS)]
         if plain.height:
-            parts.append(self._timed(plain.select(pl.col("meter").cast(pl.String), "observed_at")))
-        named = readings.filter(eventful) if eventful.any() else readings.clear()
+            parts.append(self._timed(plain.select(pl.col("meter").cast(pl.String), "observed_at").unique()))
+        named = readings.filter(pl.col("event").is_not_null())
         if named.height:
             parts.append(self.readings_named(named.select(pl.col("meter").cast(pl.String), "event").unique()))
         return pl.concat(parts)
@@ -52,14 +51,14 @@ class Working(Store):
     def _timed(self, keys: pl.DataFrame) -> pl.DataFrame:
         """READINGS without event that have one of the keys (meter, observed_at)."""
         start, end = keys["observed_at"].min(), keys["observed_at"].max()
-        recent = self._recent("readings", start)  # type: ignore[arg-type]  # a time
+        recent = self._writer.recent("readings", start)  # type: ignore[arg-type]  # a time
         if recent is not None:
-            near = recent.filter((recent["observed_at"] <= end) & recent["event"].is_null())
-            return near.join(keys, on=["meter", "observed_at"], how="semi") if near.height else near
+            near = recent.filter(pl.col("observed_at") <= end, pl.col("event").is_null())
+            return near.join(keys, on=["meter", "observed_at"], how="semi")
         columns = ", ".join(f't."{name}"' for name in READINGS)
         sql = f"""SELECT {columns} FROM readings t JOIN keys k ON t.meter = k.meter AND t.observed_at = k.observed_at
         WHERE t.event IS NULL AND t.observed_at BETWEEN ? AND ?"""
-        at = keys.unique().with_columns(pl.col("observed_at").dt.replace_time_zone(None))
+        at = keys.with_columns(pl.col("observed_at").dt.replace_time_zone(None))
         return loaded(self._table(sql, [naive(start), naive(end)], keys=at), READINGS)  # type: ignore[arg-type]  # times
 
     def readings_of(self, messages: Sequence[int]) -> pl.DataFrame:
@@ -95,7 +94,7 @@ class Working(Store):
     def _spans(self, schema: Schema, table: str, time: str, sign: str, spans: pl.DataFrame) -> pl.DataFrame:
         if spans.is_empty():
             return empty(dict(schema))
-        recent = self._recent(table, spans["start"].min()) if table in self._writer.tails else None  # type: ignore[arg-type]  # a time
+        recent = self._writer.recent(table, spans["start"].min()) if table in self._writer.tails else None  # type: ignore[arg-type]  # a time
         if recent is not None:
             return _inside(recent, time, sign, spans)
         columns = ", ".join(f't."{name}"' for name in schema)
@@ -106,11 +105,11 @@ class Working(Store):
         return loaded(self._table(sql, [wanted["start"].min(), wanted["end"].max()], spans=wanted), schema)
 
     def amounts(self, meters: Sequence[str], start: datetime, end: datetime) -> pl.DataFrame:
-        recent = self._recent("amounts", start)
+        recent = self._writer.recent("amounts", start)
         if recent is None:
             return super().amounts(meters, start, end)
         wanted = pl.Series(meters, dtype=pl.String).implode()
-        near = recent.filter(recent["interval_start"] < end)
+        near = recent.filter(pl.col("interval_start") < end)
         return near.filter(pl.col("meter").is_in(wanted)).sort("meter", "interval_start")
 
     def identities(self, meters: Sequence[str]) -> pl.DataFrame:
@@ -180,7 +179,7 @@ class Working(Store):
 
 def _inside(rows: pl.DataFrame, time: str, sign: str, spans: pl.DataFrame) -> pl.DataFrame:
     """Rows of a meter whose time lies in one of its spans (meter, start, end); sign: `<` (end excluded) or `<=`."""
-    near = rows.filter(rows[time] <= spans["end"].max())
+    near = rows.filter(pl.col(time) <= spans["end"].max())
     found = near.join(spans.select("meter", _start="start", _end="end"), on="meter")
     before = pl.col(time) < pl.col("_end") if sign == "<" else pl.col(time) <= pl.col("_end")
     return found.filter((pl.col(time) >= pl.col("_start")) & before).select(rows.columns)

@@ -255,7 +255,7 @@ def test_a_file_that_is_cut_off_on_its_way_to_this_format_is_of_the_old_one(
 ) -> None:
     readings, _ = _of_format_1(tmp_path / "x.duckdb")
     steps = migration()
-    monkeypatch.setattr("scopeline.log.duckdb.migration", lambda: [*steps[:-1], "SELECT error('power is gone')"])
+    monkeypatch.setattr("scopeline.log.opening.migration", lambda: [*steps[:-1], "SELECT error('power is gone')"])
     with pytest.raises(duckdb.Error, match="power is gone"):
         Log(tmp_path / "x.duckdb")
     monkeypatch.undo()

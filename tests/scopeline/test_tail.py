@@ -1,5 +1,6 @@
 """The newest rows in memory are those of the table, whatever was written, replaced or rolled back."""
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -7,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.frames import AMOUNTS, READINGS, TIME, shaped
+from schemas.frames import AMOUNTS, READINGS, TIME, empty, shaped
 from scopeline.log import Log, Working
+from scopeline.log.tables import TRAFFIC
 from scopeline.log.tail import Tail
 
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
@@ -55,7 +57,7 @@ class Broken(Exception):
 @given(steps=st.lists(STEP, max_size=12), kept=st.integers(1, 8))
 def test_what_is_in_memory_is_what_the_table_holds(tmp_path_factory, steps, kept):
     log = Log(tmp_path_factory.mktemp("tail") / "state.duckdb")
-    log.tails = {table: Tail(tail._schema, tail.time, kept) for table, tail in log.tails.items()}
+    log.tails = {table: Tail(tail.schema, tail.time, kept) for table, tail in log.tails.items()}
     for number, (kind, what) in enumerate(steps):
         try:
             with log.transaction():
@@ -97,10 +99,59 @@ def _same(log, minute):
 class _Never:
     """Holds nothing: every question goes to the file."""
 
-    time = "observed_at"
+    time, schema = "observed_at", {"meter": pl.String}
 
     def later(self, start, newest):
         return None
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    batches=st.lists(st.tuples(st.booleans(), st.dictionaries(MINUTE, st.integers(1, 5), min_size=1, max_size=6)), max_size=10),
+    kept=st.integers(1, 8),
+)
+def test_traffic_adds_up_whatever_is_in_memory(tmp_path_factory, batches, kept):
+    log = Log(tmp_path_factory.mktemp("traffic") / "state.duckdb")
+    log.tails = {table: Tail(tail.schema, tail.time, kept) for table, tail in log.tails.items()}
+    sums = Counter()
+    for number, (fails, counts) in enumerate(batches):
+        try:
+            with log.transaction():
+                log.count(_traffic(counts, number))
+                if fails:
+                    raise Broken
+            sums.update(counts)
+        except Broken:
+            pass
+    last = {minute: number for number, (fails, counts) in enumerate(batches) if not fails for minute in counts}
+    found = Working(log).traffic().with_columns(minute=(pl.col("minute") - T0).dt.total_minutes())
+    assert dict(found.select("minute", "messages").iter_rows()) == dict(sums)
+    assert dict(found.select("minute", "last_message").iter_rows()) == last
+    with log.transaction():
+        log.count(_traffic({minute: -n for minute, n in sums.items()}, 99))
+        log.uncount()
+        log.count(_traffic({3: 1}, 100))
+    assert Working(log).traffic()["messages"].to_list() == [1]
+    log.close()
+
+
+def _traffic(counts, number):
+    """TRAFFIC of minute -> messages."""
+    made = [
+        {"feed": "f", "outcome": "decoded", "minute": T0 + timedelta(minutes=m), "messages": n, "last_message": number}
+        for m, n in counts.items()
+    ]
+    return shaped(pl.DataFrame(made, schema={name: TRAFFIC[name] for name in made[0]}), TRAFFIC) if made else empty(TRAFFIC)
+
+
+def test_what_a_large_batch_says_is_asked_in_memory():
+    tail = Tail(AMOUNTS, "interval_start", kept=10)
+    assert tail.later(T0, lambda rows: _amounts([])) is not None
+    tail.add(_amounts([("s/a:e", n, 1) for n in range(10)]))
+    tail.add(_amounts([("s/a:e", n, 1) for n in range(10, 60)]))
+    assert tail.later(T0 + timedelta(minutes=8), pytest.fail).height == 52
+    tail.trim()
+    assert tail._rows.height <= 20 and tail.later(T0 + timedelta(minutes=8), pytest.fail) is None
 
 
 def test_no_more_than_twice_what_is_kept_stays_in_memory():
@@ -108,6 +159,7 @@ def test_no_more_than_twice_what_is_kept_stays_in_memory():
     assert tail.later(T0, lambda rows: _amounts([])) is not None
     for n in range(100):
         tail.add(_amounts([("s/a:e", n, 1)]))
+        tail.trim()
     assert tail._rows.height <= 20
     assert tail.later(T0 + timedelta(minutes=95), pytest.fail).height == 5
     assert tail.later(T0, pytest.fail) is None

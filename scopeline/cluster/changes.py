@@ -68,21 +68,14 @@ class NotingLog(Log):
             return
         was = pl.concat([empty(FIGURES), *self._gone]).unique(FIGURE_KEY, keep="first", maintain_order=True)
         now = pl.concat([empty(FIGURES), *self._come]).unique(FIGURE_KEY, keep="last", maintain_order=True)
-        keys = windows.different(was, now, list(FIGURE_KEY))
-        if keys.is_empty():
-            return
-        before = was.select(*FIGURE_KEY, *(pl.col(name).is_not_null().alias(f"was_{name}") for name in _SAID))
-        after = now.select(
-            *FIGURE_KEY, *(pl.col(name).is_not_null().alias(f"now_{name}") for name in _SAID), nil=pl.col("activity_n") == 0
-        )
-        both = keys.join(before, on=FIGURE_KEY, how="left", nulls_equal=True).join(
-            after, on=FIGURE_KEY, how="left", nulls_equal=True
-        )
-        lost = pl.any_horizontal(pl.col(f"was_{name}") & ~pl.col(f"now_{name}").fill_null(False) for name in _SAID)
-        shares = pl.col("was_activity_n") & pl.col("nil")  # shares of nothing are not defined
-        lost = (lost.fill_null(False) | shares.fill_null(False)).alias("lost")
-        notes = both.select(pl.lit(self.place, dtype=pl.Int64).alias("place"), *FIGURE_KEY, lost)
-        self._with("INSERT INTO changes SELECT * FROM rows_in", rows_in=stored(notes, CHANGES))
+        fresh = now.join(was, on=FIGURE_KEY, how="anti", nulls_equal=True)  # nothing of them can be lost
+        notes = [
+            fresh.select(*FIGURE_KEY, lost=pl.lit(False)),
+            _lost(was, now.join(was, on=FIGURE_KEY, how="semi", nulls_equal=True)),
+        ]
+        placed = pl.concat(notes).with_columns(place=pl.lit(self.place, dtype=pl.Int64))
+        if placed.height:
+            self._with("INSERT INTO changes SELECT * FROM rows_in", rows_in=stored(placed, CHANGES))
 
     def touch(self, wanted: pl.DataFrame) -> None:
         """Windows (source, start, end) are computed again: whatever was told of them may have been told otherwise before."""
@@ -126,6 +119,20 @@ class NotingLog(Log):
         """The store has what changed before this place."""
         for table in ("changes", "touched"):
             self.write.execute(f"DELETE FROM {table} WHERE place < ?", [before])
+
+
+def _lost(was: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:
+    """Keys of FIGURES that went or are other than they were, and whether they lost a number (`lost`)."""
+    keys = windows.different(was, now, list(FIGURE_KEY))
+    before = was.select(*FIGURE_KEY, *(pl.col(name).is_not_null().alias(f"was_{name}") for name in _SAID))
+    after = now.select(
+        *FIGURE_KEY, *(pl.col(name).is_not_null().alias(f"now_{name}") for name in _SAID), nil=pl.col("activity_n") == 0
+    )
+    both = keys.join(before, on=FIGURE_KEY, how="left", nulls_equal=True).join(after, on=FIGURE_KEY, how="left", nulls_equal=True)
+    lost = pl.any_horizontal(pl.col(f"was_{name}") & ~pl.col(f"now_{name}").fill_null(False) for name in _SAID)
+    shares = pl.col("was_activity_n") & pl.col("nil")  # shares of nothing are not defined
+    lost = (lost.fill_null(False) | shares.fill_null(False)).alias("lost")
+    return both.select(*FIGURE_KEY, lost)
 
 
 _COLUMNS = {

@@ -16,8 +16,14 @@ class KafkaProblem(Exception):
 
 
 _REMEDIES: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
-    ((errors.UnknownTopicOrPartitionError,), "there is no topic {topic}: make it with `scopeline setup`"),
-    ((errors.TopicAuthorizationFailedError,), "this user may not use {topic}: allow it at the server"),
+    (
+        (errors.UnknownTopicOrPartitionError,),
+        "there is no topic {topic}: make it with `scopeline setup`, or let this user see it",
+    ),
+    (
+        (errors.TopicAuthorizationFailedError,),
+        "this user may not use {topic}: allow it at the server (docs/operate.md lists the rights)",
+    ),
     (
         (errors.SaslAuthenticationFailedError,),
         "user or password is refused: correct kafka.username or kafka.password_file",
@@ -36,7 +42,10 @@ def reaching(kafka: Kafka, topic: str) -> Iterator[None]:
             if isinstance(error, kinds):
                 raise KafkaProblem(f"Kafka at {servers}: {text.format(topic=topic)}") from error
         what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise KafkaProblem(f"Kafka at {servers} cannot be used ({what}). Start it, or correct kafka: in plant.yaml.") from error
+        keys = [key for key in ("username", "password_file", "tls") if getattr(kafka, key)]  # the library says none of these
+        also = f" ({', '.join(['bootstrap_servers', *keys])})" if keys else ""
+        remedy = f"Start it, or correct kafka: in plant.yaml{also}."
+        raise KafkaProblem(f"Kafka at {servers} cannot be used ({what}). {remedy}") from error
 
 
 def needed(consumer: KafkaConsumer, topic: str) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from schemas.connections import Kafka
 from schemas.plant import Plant
 from schemas.problem import Problem
 from scopeline.cluster.follower import NotPublished
@@ -91,7 +92,7 @@ class IngestRole:
             now = follow.current()
             if now is None:
                 raise NotPublished("no plant folder has been published to the cluster yet")
-            self._ingest = Ingest(self._dir, now.plant, self._member)
+            self._ingest = Ingest(self._dir, signed_in(now.plant, self._kafka), self._member)
             self._ingest.start()
             self._problem = None
             while not self._stop.wait(_EVERY):
@@ -108,6 +109,11 @@ class IngestRole:
                     self._ingest.configure(new.plant)
         finally:
             follow.close()
+
+
+def signed_in(plant: Plant, kafka: Kafka) -> Plant:
+    """The published plant, reaching Kafka as this process does: by its own user, not by that of who published."""
+    return plant.model_copy(update={"settings": plant.settings.model_copy(update={"kafka": kafka})})
 
 
 class ProcessRole:

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.errors import TopicAuthorizationFailedError
 from pydantic import SecretStr
 
 from schemas.connections import Archive, InfluxDB, Kafka
@@ -68,6 +69,8 @@ def _existing(admin: KafkaAdminClient, spec: Spec, found: dict[str, Any], dry_ru
         yield Step("topic", spec.name, "different", f"has {copies} copies, not {spec.replication}", remedy)
     resource = ConfigResource(ConfigResourceType.TOPIC, spec.name, dict.fromkeys(spec.settings))
     values = admin.describe_configs([resource], config_filter="all")["topic"][spec.name]
+    if not values:  # of a topic that we may not ask about Kafka says nothing, and no error
+        raise TopicAuthorizationFailedError(f"{spec.name}: Describe_Configs is not allowed")
     other = {key: value for key, value in spec.settings.items() if values.get(key, {}).get("value") != value}
     if not other:
         yield Step("topic", spec.name, "there", f"{partitions} partitions, {copies} copies")

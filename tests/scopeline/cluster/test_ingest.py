@@ -9,6 +9,7 @@ from schemas.plant import Plant
 from scopeline.cluster import kafka
 from scopeline.cluster.ingest import METRICS, Ingest, IngestSettings, member_of
 from scopeline.cluster.kafka import KafkaSettings
+from scopeline.cluster.roles import signed_in
 from scopeline.cluster.topics import specs, topics
 
 
@@ -68,6 +69,15 @@ def test_settings_of_kafka(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     consumer = kafka.consumer(plant().settings.kafka, tmp_path)
     assert not consumer["enable_auto_commit"]
     assert (consumer["auto_offset_reset"], consumer["isolation_level"]) == ("earliest", "read_committed")
+
+
+def test_each_process_signs_in_as_its_own_folder_says(tmp_path: Path) -> None:
+    """The published plant folder brings feeds and sites, not the user of who published it."""
+    published, mine = plant(username="setup", retention="2d"), plant(username="ingest").settings.kafka
+    assert mine
+    taken = signed_in(published, mine)
+    assert taken.settings.kafka == mine and taken.settings.brokers == published.settings.brokers
+    assert published.settings.kafka and published.settings.kafka.username == "setup"
 
 
 def test_topics_and_how_they_are_made() -> None:

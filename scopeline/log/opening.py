@@ -49,6 +49,7 @@ def opened(path: Path, memory_limit: str) -> duckdb.DuckDBPyConnection:
         raise DamagedState(f"{path} is no data file of Scopeline or is damaged ({_first(error)}). {_REMEDY}") from None
     try:
         _create(root) if fresh else _accept(root, path)
+        root.execute("SET threads=1")  # a batch is too small to share: more cost a tenth of its time, and exports gain nothing
     except BaseException:
         root.close()
         raise

@@ -22,8 +22,10 @@ from scopeline.cluster.reach import KafkaProblem, reaching
 from scopeline.cluster.topics import topics
 from scopeline.log.tables import METERS, loaded
 
-KEPT = 8
-"""Instants of a meter that are carried: more than any rule looks at beside a reading (scopeline.windows.ASIDE)."""
+KEPT = 32
+"""Instants of a meter that are carried, be they of half an hour or of three years. Rules look at eight beside a reading at most
+(scopeline.windows.bounds); who looks for them goes four times as far back at each try (scopeline.remeter), and what lies before
+all that is carried is only in the archive."""
 _KNOWN = ("meter", "site", "feed", "kind", "unit", "first_observed_at", "stretch_us", "eventful", "named_unit")
 _STILL = 30.0
 

@@ -6,6 +6,9 @@ from datetime import timedelta
 import pytest
 from kafka.errors import CommitFailedError
 
+from scopeline import reprice, upkeep
+from scopeline.cluster.replica import Stopping
+
 HOUR = timedelta(hours=1)
 
 
@@ -250,3 +253,34 @@ def test_a_partition_that_goes_amid_work_is_told_no_further(world, start):
     worker.turn(2)
     assert model.committed == committed
     assert not worker.process.parts
+
+
+@pytest.mark.parametrize("edit", [{"scale": 2}, {"factor": "0.7"}, {"base": "1h"}])
+def test_a_stop_amid_a_long_recomputation_ends_it_and_loses_nothing(world, start, edit, monkeypatch):
+    """It is heard between two parts of the work; whatever is left is computed by the next start, and told then."""
+    model = world.World(world.plant())
+    model.say([said(world, hour, {"plain": hour, "power": hour % 7}) for hour in range(24 * 12)])
+    worker = start(model)
+    worker.settle()
+    monkeypatch.setattr(upkeep, "AT_ONCE", 100)  # what is more is computed part by part
+    monkeypatch.setattr(reprice, "_ROWS", 500)
+    told, committed = dict(model.store.of("figures")), model.committed
+    new = world.plant(**edit)
+    model.plants.append(("000002", new))
+    adopt = worker.process.adopt
+
+    def edited(part):
+        worker.process.stop()  # as SIGTERM does, while `adopt` computes
+        adopt(part)
+        raise AssertionError("all of it was computed, and the stop was not heard")
+
+    worker.process.adopt = edited
+    with pytest.raises(Stopping):
+        worker.turn()
+    assert model.committed == committed and model.store.of("figures") == told, "nothing half is told"
+    assert worker.replica.upkeep.state.pending.height, "it was heard amid the work"
+    worker.die(False)
+    worker = start(model)
+    worker.settle()
+    agrees(world, model, new)
+    assert '"plant":"000002"' in model.committed.metadata

@@ -43,83 +43,30 @@ def _days(facts: Facts, values: str, where: str, by: str) -> str:
 
 
 def _whole(facts: Facts) -> list[Panel]:
-    of_range = f'FROM "{DAY}" WHERE {_where(facts)} AND $timeFilter'
+    def kg(title: str, about: str, field: str, width: int, by: str = "", alias: str = "") -> Panel:
+        query = f'SELECT sum("{field}") AS "kg" FROM "{DAY}" WHERE {_where(facts)} AND $timeFilter{by}'
+        return number(facts, title, about, [Ask(query, alias)], Size(width, 5), KG)
+
+    total = "kgCO2e of the range, all chosen scopes, scope 2 in the chosen basis. At least, where something is unpriced."
     return [
-        number(
-            facts,
-            "Total",
-            "kgCO2e of the range, all chosen scopes, scope 2 in the chosen basis. At least, where something is unpriced.",
-            [Ask(f'SELECT sum("co2e_kg") AS "kg" {of_range}')],
-            Size(6, 5),
-            KG,
-        ),
-        number(
-            facts,
-            "By scope",
-            "kgCO2e of the range.",
-            [Ask(f'SELECT sum("co2e_kg") AS "kg" {of_range} GROUP BY "scope"', "Scope $tag_scope")],
-            Size(12, 5),
-            KG,
-        ),
-        number(
-            facts,
-            "Biogenic CO2",
-            "kg of the range, outside the scopes and in no total.",
-            [Ask(f'SELECT sum("biogenic_co2_kg") AS "kg" {of_range}')],
-            Size(6, 5),
-            KG,
-        ),
+        kg("Total", total, "co2e_kg", 6),
+        kg("By scope", "kgCO2e of the range.", "co2e_kg", 12, ' GROUP BY "scope"', "Scope $tag_scope"),
+        kg("Biogenic CO2", "kg of the range, outside the scopes and in no total.", "biogenic_co2_kg", 6),
     ]
 
 
 def _monthly(facts: Facts) -> list[Panel]:
-    kg = 'sum("co2e_kg") AS "kg"'
-    bases = f"{_where(facts, basis=False)} AND \"scope\" = '2'"
+    def by(column: str, title: str, about: str, where: str, stacked: bool = True) -> Panel:
+        query = _days(facts, 'sum("co2e_kg") AS "kg"', where, f'"{column}"')
+        return months(facts, title, about, Ask(query, shape="table"), Size(12, 10), KG, column, "kg", stacked=stacked)
+
+    where, bases = _where(facts), f"{_where(facts, basis=False)} AND \"scope\" = '2'"
+    two = "kgCO2e a month in each basis. They are two answers to one question: compare them, never add them."
     return [
-        months(
-            facts,
-            "Scopes",
-            "kgCO2e a month; scope 2 in the chosen basis.",
-            Ask(_days(facts, kg, _where(facts), '"scope"'), shape="table"),
-            Size(12, 10),
-            KG,
-            "scope",
-            "kg",
-            stacked=True,
-        ),
-        months(
-            facts,
-            "Categories",
-            "kgCO2e a month by category of the GHG Protocol; scope 2 in the chosen basis.",
-            Ask(_days(facts, kg, _where(facts), '"category"'), shape="table"),
-            Size(12, 10),
-            KG,
-            "category",
-            "kg",
-            stacked=True,
-        ),
-        months(
-            facts,
-            "Scope 2: location beside market",
-            "kgCO2e a month in each basis. They are two answers to one question: compare them, never add them.",
-            Ask(_days(facts, kg, bases, '"basis"'), shape="table"),
-            Size(12, 10),
-            KG,
-            "basis",
-            "kg",
-            stacked=False,
-        ),
-        months(
-            facts,
-            "Sources",
-            "kgCO2e a month by source; scope 2 in the chosen basis.",
-            Ask(_days(facts, kg, _where(facts), '"source"'), shape="table"),
-            Size(12, 10),
-            KG,
-            "source",
-            "kg",
-            stacked=True,
-        ),
+        by("scope", "Scopes", "kgCO2e a month; scope 2 in the chosen basis.", where),
+        by("category", "Categories", "kgCO2e a month by category of the GHG Protocol; scope 2 in the chosen basis.", where),
+        by("basis", "Scope 2: location beside market", two, bases, stacked=False),
+        by("source", "Sources", "kgCO2e a month by source; scope 2 in the chosen basis.", where),
     ]
 
 
@@ -130,37 +77,25 @@ def _sure(facts: Facts) -> list[Panel]:
         'AND "expected_s" > 0 AND $timeFilter GROUP BY time(1d), "site", "source" fill(none) '
         f"tz('{facts.zone}')"
     )
-    estimated = number(
-        facts,
+
+    def share(title: str, about: str, query: str, alias: str = "Scope $tag_scope") -> Panel:
+        return number(facts, title, about, [Ask(query, alias)], Size(8, 6), SHARE, decimals=1)
+
+    estimated = share(
         "Estimated share",
         "Share of the kgCO2e of a scope that was spread over a gap, filled, or priced by a fallback.",
-        [
-            Ask(
-                f'SELECT sum("estimated_kg") / sum("co2e_kg") AS "share" {of_range} GROUP BY "scope"',
-                "Scope $tag_scope",
-            )
-        ],
-        Size(8, 6),
-        SHARE,
-        decimals=1,
+        f'SELECT sum("estimated_kg") / sum("co2e_kg") AS "share" {of_range} GROUP BY "scope"',
     )
-    unpriced = number(
-        facts,
+    unpriced = share(
         "Unpriced share",
         "Share of the known intervals that have no factor: above 0 a total is an `at least`.",
-        [Ask(f'SELECT sum("unpriced") / sum("known") AS "share" {of_range} GROUP BY "scope"', "Scope $tag_scope")],
-        Size(8, 6),
-        SHARE,
-        decimals=1,
+        f'SELECT sum("unpriced") / sum("known") AS "share" {of_range} GROUP BY "scope"',
     )
-    coverage = number(
-        facts,
+    coverage = share(
         "Coverage",
         "Share of the expected time that readings span, of days on which a source was heard.",
-        [Ask(f'SELECT sum("covered") / sum("expected") AS "share" FROM ({spans}) GROUP BY "site"', "$tag_site")],
-        Size(8, 6),
-        SHARE,
-        decimals=1,
+        f'SELECT sum("covered") / sum("expected") AS "share" FROM ({spans}) GROUP BY "site"',
+        "$tag_site",
     )
     return [
         estimated.thresholds(limits((None, GREEN), (0.05, YELLOW), (0.2, RED))),

@@ -19,6 +19,7 @@ from scopeline.cluster.horizon import decoded_offsets
 from scopeline.cluster.part import Part
 from scopeline.cluster.replica import AHEAD, BEGINNING, Replica
 from scopeline.log import DamagedState, damaged
+from scopeline.log.opening import first_line
 
 if TYPE_CHECKING:
     from scopeline.cluster.process import Process
@@ -118,10 +119,6 @@ def put_away(file: Path) -> None:
     """Make room for a state that is made again; the one there was stays beside it, for whoever wants to know why."""
     file.replace(file.with_suffix(".old"))
     file.with_name(f"{file.name}.wal").unlink(missing_ok=True)
-
-
-def first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
 
 
 def partition_of(key: str, partitions: int) -> int:

@@ -20,7 +20,7 @@ from kafka.structs import OffsetAndMetadata
 
 from scopeline import pipeline
 from scopeline.catalogue import catalogue
-from scopeline.cluster.assign import Assigner, first_line, put_away
+from scopeline.cluster.assign import Assigner, put_away
 from scopeline.cluster.carry import Sender
 from scopeline.cluster.failpoint import failpoint
 from scopeline.cluster.history import HistoryMissing
@@ -37,6 +37,7 @@ from scopeline.cluster.topics import topics
 from scopeline.cluster.vault import VaultProblem
 from scopeline.cluster.watchdog import Watchdog
 from scopeline.log import DamagedState, damaged
+from scopeline.log.opening import first_line
 from scopeline.plant import load, secret
 from scopeline.tokens import STATE
 from sinks.influx import Influx, InfluxProblem, Stopped

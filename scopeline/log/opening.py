@@ -46,7 +46,7 @@ def opened(path: Path, memory_limit: str) -> duckdb.DuckDBPyConnection:
     except duckdb.IOException as error:
         raise (DamagedState if damaged(error) else StateError)(why_not(path, error)) from None
     except duckdb.Error as error:
-        raise DamagedState(f"{path} is no data file of Scopeline or is damaged ({_first(error)}). {_REMEDY}") from None
+        raise DamagedState(f"{path} is no data file of Scopeline or is damaged ({first_line(error)}). {_REMEDY}") from None
     try:
         _create(root) if fresh else _accept(root, path)
         root.execute("SET threads=1")  # a batch is too small to share: more cost a tenth of its time, and exports gain nothing
@@ -96,8 +96,9 @@ def _migrate(root: duckdb.DuckDBPyConnection) -> None:
 _REMEDY = "Move it away (then a new one is made) or restore it from a backup."
 
 
-def _first(error: Exception) -> str:
-    return str(error).splitlines()[0]
+def first_line(error: Exception) -> str:
+    """What DuckDB says, without the advice that follows it."""
+    return str(error).partition("\n")[0]
 
 
 def why_not(path: Path, error: Exception) -> str:
@@ -107,5 +108,5 @@ def why_not(path: Path, error: Exception) -> str:
             f"{path} is in use by another process: a Scopeline already runs on this plant folder. Stop it first, or talk to it."
         )
     if "not a valid DuckDB" in text or "version number" in text or "checksum" in text.lower() or "corrupt" in text.lower():
-        return f"{path} is no data file of Scopeline or is damaged ({_first(error)}). {_REMEDY}"
-    return f"{path} cannot be opened: {_first(error)}"
+        return f"{path} is no data file of Scopeline or is damaged ({first_line(error)}). {_REMEDY}"
+    return f"{path} cannot be opened: {first_line(error)}"

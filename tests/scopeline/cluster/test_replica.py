@@ -91,7 +91,7 @@ def test_what_is_extended_again_and_again_is_loaded_once_even_after_a_crash_amid
     crash = True
     fresh = rebuilt(world, made, rows, 90, history, world.START + 90 * HOUR)
     fresh.apply(of(world, rows[90:]), {"raw": 120})
-    lates = [world.message("t/a", world.START + h * HOUR, rows[-1]["received_at"], plain=h) for h in (70.5, 40.5, 20.5)]
+    lates = [world.message("t/a", world.START + h * HOUR, rows[-1]["received_at"], plain=h) for h in (50.5, 30.5, 10.5)]
     with pytest.raises(HistoryMissing):
         fresh.apply(of(world, lates[:1]), {"raw": 121})
     crash = False

@@ -174,7 +174,7 @@ class Part:
         teller.figures(self.replica, changed)
         edited = self.meta.get("plant") != self.replica.store.fact("plant")
         if edited or self.sums.due(idle):
-            self.sums.tell(teller, self.replica, [self.position, self.ref_position], clocks)
+            self._tell_sums(teller, changed if self.sums.since >= since else None)
         if self._new and edited and self.meta.get("plant") is not None:
             self._compare_all(teller)
         self._new = False
@@ -188,6 +188,12 @@ class Part:
             keys = changed.select("source", start="interval_start", end=pl.col("interval_start") + base)
             told = [self._since, self.replica.log.touched(since), keys]
             self._since = windows.merged(pl.concat(told), by="source")
+
+    def _tell_sums(self, teller: Teller, changed: pl.DataFrame | None = None) -> None:
+        """Of what changed since they were told; `changed`: where that is known."""
+        if changed is None:
+            changed = self.replica.log.changes(self.sums.since).select(_TOLD.keys())
+        self.sums.tell(teller, self.replica, changed, [self.position, self.ref_position], self._clocks_now())
 
     def _clocks_now(self) -> dict[str, datetime]:
         return dict(self.replica.upkeep.state.clocks.iter_rows())
@@ -211,8 +217,8 @@ class Part:
             teller.traffic(traffic_since(self.replica, oldest.replace(second=0, microsecond=0), self.number))
         self._looked = newest
 
-    def carry(self, sender: Sender, span: timedelta) -> None:
-        """Send what a worker without state would need, before offsets that rely on it are committed."""
+    def carry(self, sender: Sender, span: timedelta, teller: Teller) -> None:
+        """Send what a worker without state would need, before offsets that rely on it; its sums first: to that worker it is old."""
         replica, newest = self.replica, self.replica.upkeep.state.clocks["newest"].max()
         place = replica.store.position()
         if not isinstance(newest, datetime) or place == self._carried:
@@ -226,6 +232,8 @@ class Part:
             sql = "SELECT DISTINCT meter FROM readings WHERE message > ? AND observed_at < ?"
             late = replica.log.asked(sql, [self._carried, before.replace(tzinfo=None)])["meter"].to_list()
             records += self.carrier.records(replica.log, before, late) if late else ()
+        if records and self.unsummed:
+            self._tell_sums(teller)
         sender.send(self.number, records)
         if before is None or now > before:
             replica.note("carry", now.isoformat())

@@ -198,7 +198,7 @@ class Process:
         """Tell, then commit. idle: nothing more came for it in this turn."""
         assert self.teller is not None and self.sender is not None
         part.tell(self.teller, idle)
-        part.carry(self.sender, self.kafka.horizon)
+        part.carry(self.sender, self.kafka.horizon, self.teller)
         place = TopicPartition(self.names.raw, part.number)
         begun = time.monotonic()
         try:

@@ -7,7 +7,8 @@ import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from schemas.frames import FIGURE_KEY
+import polars as pl
+
 from scopeline.cluster.replica import Replica
 from scopeline.cluster.tell import Teller
 
@@ -27,9 +28,11 @@ class Summing:
     def due(self, idle: bool) -> bool:
         return idle or time.monotonic() - self._told > EVERY
 
-    def tell(self, teller: Teller, replica: Replica, offsets: list[int], clocks: Mapping[str, datetime]) -> None:
-        """Up to these offsets and clocks. What a clock passes that was never told of begins a day ago."""
-        changed = replica.log.changes(self.since).select(*FIGURE_KEY, "lost")
+    def tell(
+        self, teller: Teller, replica: Replica, changed: pl.DataFrame, offsets: list[int], clocks: Mapping[str, datetime]
+    ) -> None:
+        """Of figures that changed `since` (FIGURE_KEY, lost), up to these offsets and clocks. What a clock passes that was never
+        told of begins a day ago."""
         passed = {site: (self.clocks.get(site, now - _DAY), now) for site, now in clocks.items() if self.clocks.get(site) != now}
         teller.sums(replica, changed, passed)
         self.offsets, self.since, self.clocks, self._told = offsets, offsets[0], clocks, time.monotonic()

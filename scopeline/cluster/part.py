@@ -218,7 +218,7 @@ class Part:
         self._looked = newest
 
     def carry(self, sender: Sender, span: timedelta, teller: Teller) -> None:
-        """Send what a worker without state would need, before offsets that rely on it; its sums first: to that worker it is old."""
+        """Send what a worker without state would need, before offsets that rely on it; of that, sums are told first."""
         replica, newest = self.replica, self.replica.upkeep.state.clocks["newest"].max()
         place = replica.store.position()
         if not isinstance(newest, datetime) or place == self._carried:

@@ -26,10 +26,11 @@ class Failed(Exception):
 
 
 class Measured:
-    """This Python with arguments and further environment, as a process that is measured from `with` on; its texts are kept."""
+    """This Python with arguments, as a process that is measured from `with` on; its texts are kept. `defaults`: what its
+    environment says where ours says nothing."""
 
-    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
-        self._arguments, self._environment = arguments, {**os.environ, **(environment or {})}
+    def __init__(self, arguments: Sequence[str], defaults: Mapping[str, str] | None = None) -> None:
+        self._arguments, self._environment = arguments, {**(defaults or {}), **os.environ}
 
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(prefix="scopeline-bench-")
@@ -68,9 +69,9 @@ class Measured:
         return (self._place / "err").read_text(errors="replace").strip()[-2000:]
 
 
-def run(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> tuple[Cost, str]:
+def run(arguments: Sequence[str], defaults: Mapping[str, str] | None = None) -> tuple[Cost, str]:
     """Run this Python with arguments to its end: its cost and what it printed. Raises Failed with its last words."""
-    with Measured(arguments, environment) as process:
+    with Measured(arguments, defaults) as process:
         code, cost = process.end()
         if code:
             raise Failed(process.last_words() or f"exit code {code}")

@@ -5,7 +5,6 @@ topic, and prints processor and wall seconds from its first batch on. `untold`: 
 """
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -49,7 +48,7 @@ def measure(servers: Servers, count: int, meters: int, every_s: float, packed: b
 def drain(made: Stand, count: int, told: bool) -> Worked:
     """A worker in a process of its own over what waits in Kafka."""
     arguments = ["-m", "scopeline.bench.process", str(made.folder), str(count), *([] if told else ["untold"])]
-    cost, printed = run(arguments, ONE_THREAD | dict(os.environ))
+    cost, printed = run(arguments, ONE_THREAD)
     cpu_s, wall_s, points = json.loads(printed.splitlines()[-1])
     return Worked(count, cpu_s, wall_s, cost.peak_mb, int(points))
 

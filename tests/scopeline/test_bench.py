@@ -66,6 +66,12 @@ def test_a_failed_process_is_no_measurement():
     assert printed.strip() == "499999500000" and cost.cpu_s > 0 and cost.peak_mb > 1
 
 
+def test_a_measured_process_takes_defaults_where_the_environment_says_nothing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OURS", "kept")
+    show = "import os; print(os.environ['OURS'], os.environ['FURTHER'])"
+    assert run(["-c", show], {"OURS": "overridden", "FURTHER": "given"})[1].split() == ["kept", "given"]
+
+
 def test_table_has_a_row_a_part():
     done = CliRunner().invoke(app, ["bench", "--readings", "2000", "--part", "compute", "--json"])
     assert done.exit_code == 0, done.output

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from hypothesis import settings
 
-collect_ignore = ["canary.py", "cluster_messages.py", "cluster_store.py", "cluster_world.py", "live/launcher.py"]
+collect_ignore = ["canary.py", "cluster_messages.py", "cluster_store.py", "cluster_world.py", "waiting.py", "live/launcher.py"]
 """Modules that fixtures load, and a program: nothing in them is a test."""
 
 settings.register_profile("scopeline", deadline=None, print_blob=True)
@@ -30,6 +30,7 @@ def _load(name: str) -> ModuleType:
 
 
 _load("canary")
+_load("waiting")
 
 
 def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:

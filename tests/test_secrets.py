@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 
 import pytest
 from canary import leaks
+from waiting import until
 
 from scopeline import logs
 from scopeline.cluster.plant_record import collect
@@ -202,9 +202,7 @@ def roles(folder: Path, environment: dict[str, str], names: tuple[str, ...], sec
                 cwd=ROOT, env=environment, stdout=out, stderr=out,
             )  # fmt: skip
     texts = {name: (folder.parent / f"{name}.log").read_text for name in asked}
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and not all(_troubled(texts[name](), one) for name, one in running.items()):
-        time.sleep(0.2)
+    until(lambda: all(_troubled(texts[name](), one) for name, one in running.items()), seconds, every=0.2)
     for one in running.values():
         one.send_signal(signal.SIGTERM)
     return {name: f"{one.wait(120)}\n{texts[name]()}" for name, one in running.items()}

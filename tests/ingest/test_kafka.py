@@ -4,10 +4,12 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import waiting
 
 import ingest
 from ingest import records
@@ -99,11 +101,7 @@ class Broker:
         return found
 
 
-def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := condition()) and time.monotonic() < end:
-        time.sleep(0.002)
-    return found
+until = partial(waiting.until, seconds=60)
 
 
 @pytest.fixture

@@ -6,9 +6,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
+import waiting
 
 from ingest import connecting
 from ingest.mqtt import Received, Subscriber
@@ -18,11 +20,7 @@ CONNACK = {"3.1.1": b"\x20\x02\x00\x00", "5": b"\x20\x03\x00\x00\x00"}
 SUBACK = {"3.1.1": b"\x90\x03%b\x01", "5": b"\x90\x04%b\x00\x01"}
 
 
-def until(condition: Callable[[], Any], seconds: float = 10) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := condition()) and time.monotonic() < end:
-        time.sleep(0.002)
-    return found
+until = partial(waiting.until, seconds=10)
 
 
 class Scripted:
@@ -217,7 +215,7 @@ def test_a_broker_that_says_nothing_more_is_left(scenes: Any, monkeypatch: pytes
     scene = scenes()
     scene.broker.subscribed.clear()
     scene.broker.mute = True
-    assert until(lambda: scene.broker.connections == 3, 20), "neither an answer to a ping nor a greeting"
+    assert until(lambda: scene.broker.connections == 3, seconds=20), "neither an answer to a ping nor a greeting"
     scene.broker.mute = False
     assert scene.broker.subscribed.wait(20)
     assert until(lambda: scene.subscriber.problem is None)

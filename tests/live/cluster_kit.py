@@ -189,7 +189,7 @@ class Cluster:
             seen.append(self.stored())
             return seen[-1] == seen[-2]
 
-        return until(still, timeout, 0.5)
+        return until(still, timeout, every=0.5)
 
     def reader(self) -> Reader:
         settings = self.plant.settings.influxdb
@@ -234,7 +234,7 @@ class Cluster:
         """
         sent = {name for gauge in gauges or self.gauges for name in self._acknowledged(gauge) if name.startswith("t")}
         assert sent
-        until(lambda: sent <= tickets(self.log()).keys(), timeout, 0.5)
+        until(lambda: sent <= tickets(self.log()).keys(), timeout, every=0.5)
         assert self.settled(timeout), f"{self.behind()} records are not committed: {self.said()}"
         log = self.log()
         assert sent <= tickets(log).keys(), f"lost: {sorted(sent - tickets(log).keys())[:5]}"
@@ -249,7 +249,7 @@ class Cluster:
         within: seconds that a second look, which is due, may take to put right what differs.
         """
         computed = self.computed(log)
-        until(lambda: self.stored() == computed, within, 0.5)
+        until(lambda: self.stored() == computed, within, every=0.5)
         figures = self.figures()
         stored = _text(figures)
         assert stored.count(b"\n") > 10

@@ -232,7 +232,7 @@ def cluster(tmp_path: Path, mosquitto: Mqtt, kafka: str, influxdb: Influx, uniqu
 
 @pytest.fixture
 def until() -> Callable[..., bool]:
-    """until(true, seconds) waits for something, and says whether it came (tests/live/gauge.py)."""
+    """until(true, seconds) waits for something, and says whether it came (tests/waiting.py)."""
     return gauges.until
 
 

@@ -4,26 +4,19 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import waiting
 from paho.mqtt import client as paho
+from waiting import PATIENCE
 
-PATIENCE = 90.0
-"""Seconds: no promise, but what a loaded machine may need for anything."""
 STOPS_WITHIN = 30.0
 """Seconds for a stop: 10 are promised (docs/operate.md), and a machine with three times as much to do as it can needs 30 for the
 same. Who waits for a client library to give up by itself takes longer."""
 
-
-def until(true: Callable[[], Any], timeout: float = PATIENCE, every: float = 0.1) -> bool:
-    """Wait for something; whether it came."""
-    end = time.monotonic() + timeout
-    while time.monotonic() < end:
-        if true():
-            return True
-        time.sleep(every)
-    return bool(true())
+until = partial(waiting.until, every=0.1)
+"""Servers are asked ten times a second."""
 
 
 class Gauge:

@@ -4,8 +4,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import polars as pl
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import NewTopic
 from paho.mqtt.enums import CallbackAPIVersion
+from waiting import until
 
 from ingest import records
 from scopeline.cluster.ingest import Ingest
@@ -55,13 +54,6 @@ print("@UP@", flush=True)
 end.wait()
 sys.exit(0 if one.stop(60) else 3)
 """.replace("@UP@", UP)
-
-
-def until(condition: Callable[[], Any], seconds: float = 90) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := condition()) and time.monotonic() < end:
-        time.sleep(0.02)
-    return found
 
 
 class Place:

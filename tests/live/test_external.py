@@ -3,13 +3,14 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
+from waiting import until
 
 from scopeline.broker import BrokerStart, EmbeddedBroker
 from scopeline.inbox import Inbox
@@ -31,15 +32,6 @@ decoder: json
 observed_at: {path: "$.at", format: iso8601}
 channels: [{channel: energy, value: "$.kwh", unit: kWh, kind: counter}]
 """
-
-
-def until(condition: Callable[[], bool], seconds: float = 90) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return False
 
 
 @pytest.fixture

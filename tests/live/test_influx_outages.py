@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 from pydantic import SecretStr
+from waiting import until
 
 from schemas.connections import InfluxDB
 from sinks import line_protocol as lp
@@ -20,13 +21,6 @@ MICROS = int(AT.timestamp()) * 1_000_000
 def counted(influx, where=""):
     parameters = {"db": "own", "q": f"SELECT count(v) FROM m {where}", "epoch": "u"}
     return influx.ask("POST", "/query", data=parameters).json()["results"][0]["series"][0]["values"][0][1]
-
-
-def until_told(influx, words):
-    deadline = time.monotonic() + 90
-    while words not in (influx.problem or ""):
-        assert time.monotonic() < deadline, f"the problem is told while a write waits: {words}"
-        time.sleep(0.02)
 
 
 def test_a_write_waits_for_a_server_that_is_down_and_for_a_slow_one(server_kit, proxy):
@@ -44,7 +38,7 @@ def test_a_write_waits_for_a_server_that_is_down_and_for_a_slow_one(server_kit, 
 
     server.kill()
     writer = write([f"m,k={k % 7} v={k}.5 {MICROS + k}" for k in range(5000)])
-    until_told(influx, "cannot be reached")
+    assert until(lambda: "cannot be reached" in (influx.problem or "")), "told while a write waits"
     assert not written
     server.start()
     writer.join(120)
@@ -53,7 +47,7 @@ def test_a_write_waits_for_a_server_that_is_down_and_for_a_slow_one(server_kit, 
 
     way.delay(3)
     writer = write([f"m,k=slow v=1.0 {MICROS}"])
-    until_told(influx, "no answer within 2 s")
+    assert until(lambda: "no answer within 2 s" in (influx.problem or "")), "told while a write waits"
     way.heal()
     writer.join(120)
     assert written[1:] == [(1, [])]

@@ -48,7 +48,7 @@ def test_doctor_replay_and_sweep_on_a_cluster_that_works(cluster):
     asked = {"db": plant.prefix, "q": 'DELETE FROM "figures" WHERE "source"=\'trucks-north\''}
     headers = {"Authorization": f"Token {plant.influx.token}"}
     httpx.post(f"{plant.influx.url}/query", data=asked, headers=headers).raise_for_status()
-    assert until(lambda: worker.metric("scopeline_process_corrected_total") > 0, 180, 0.5), worker.said()[-2000:]
+    assert until(lambda: worker.metric("scopeline_process_corrected_total") > 0, 180, every=0.5), worker.said()[-2000:]
     assert "differed and are written again" in worker.said()
     assert until(lambda: plant.command("replay", *given, check=False).returncode == 0), "the sweep has put it right"
 

@@ -73,7 +73,7 @@ def test_what_was_told_of_a_source_goes_with_it(cluster: Any, until: Any, held: 
     if not held:
         worker.start()
     wanted = [] if change == "gone" else ["b"]
-    assert until(lambda: lines(plant, "south-m1") == everywhere(*wanted), 60, 0.5), (
+    assert until(lambda: lines(plant, "south-m1") == everywhere(*wanted), 60, every=0.5), (
         lines(plant, "south-m1"),
         plant.said(),
     )

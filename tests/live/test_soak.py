@@ -79,7 +79,7 @@ class Bounces:
         begun = time.monotonic()
         if self.random.random() < 0.2:
             return self.took[f"{kind}, and the next at once"].append(0.0)
-        assert until(self.well, 180, 0.3), f"{kind}: not well again\n{self.plant.said()}"
+        assert until(self.well, 180, every=0.3), f"{kind}: not well again\n{self.plant.said()}"
         self.took[kind].append(time.monotonic() - begun)
 
     def supervise(self) -> None:
@@ -126,7 +126,7 @@ def test_everything_dies_in_random_order_and_nothing_is_lost_or_counted_twice(
         if time.monotonic() - told > 60:
             told = time.monotonic()
             print(f"{load.gauge.published} published, {sum(map(len, bounces.took.values()))} bounces", flush=True)
-    assert until(bounces.well, 180, 0.3), plant.said()
+    assert until(bounces.well, 180, every=0.3), plant.said()
     time.sleep(plant.fence)
     load.end()
     log = plant.check(moved=True)

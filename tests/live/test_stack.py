@@ -14,6 +14,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import KafkaError
 from ruamel.yaml import YAML
+from waiting import until
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 WAIT = 90
@@ -29,18 +30,11 @@ def mqtt_client(port, name, clean=True, received=None):
     client.connect("127.0.0.1", port)
     client.loop_start()
     try:
-        until(client.is_connected)
+        assert until(client.is_connected)
         yield client
     finally:
         client.disconnect()
         client.loop_stop()
-
-
-def until(holds, seconds=WAIT):
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.02)
 
 
 def call(url, token, body=None, path="/api/v2/buckets"):
@@ -54,7 +48,7 @@ def test_mosquitto_passes_messages_on(mosquitto, unique):
     with mqtt_client(mosquitto.port, unique, received=received) as client:
         client.subscribe(f"{unique}/#", qos=1)
         client.publish(f"{unique}/a", b"1", qos=1).wait_for_publish(WAIT)
-        until(lambda: received == [b"1"])
+        assert until(lambda: received == [b"1"])
 
 
 @pytest.mark.parametrize(
@@ -71,17 +65,17 @@ def test_what_mosquitto_acknowledged_survives_its_death(server_kit, settings, me
     with mqtt_client(broker.port, "durable", clean=False, received=received) as client:
         client.subscribe("plant/#", qos=1)
         client.publish("plant/first", b"first", qos=1).wait_for_publish(WAIT)
-        until(lambda: received)
+        assert until(lambda: received)
     with mqtt_client(broker.port, "meter") as meter:
         for sent in [meter.publish("plant/meter", str(n).encode(), qos=1) for n in range(messages)]:
             sent.wait_for_publish(WAIT)
         meter.publish("elsewhere", b"", qos=1).wait_for_publish(WAIT)
     acknowledged, file = time.time(), broker.folder / "mosquitto.db"
-    until(lambda: each or (file.exists() and file.stat().st_mtime > acknowledged))
+    assert until(lambda: each or (file.exists() and file.stat().st_mtime > acknowledged))
     broker.kill()
     broker.start()
     with mqtt_client(broker.port, "durable", clean=False, received=received):
-        until(lambda: len(received) > messages)
+        assert until(lambda: len(received) > messages)
     assert received == [b"first", *(str(n).encode() for n in range(messages))]
 
 
@@ -173,7 +167,7 @@ def test_a_paused_server_is_silent_and_goes_on(server_kit):
     broker.pause()
     assert not broker.answers()
     broker.resume()
-    until(broker.answers)
+    assert until(broker.answers)
     broker.pause()
     broker.stop(5)
     assert not broker.alive

@@ -31,11 +31,11 @@ def test_a_worker_that_is_stopped_amid_a_long_recomputation(cluster: Any, until:
     path = plant.plant_dir / "factors" / "own.csv"
     path.write_text(path.read_text().replace("CO2e,2.5,kg", "CO2e,2.6,kg").replace("CO2e,0.25,kg", "CO2e,0.26,kg"))
     plant.command("apply", "--no-wait")
-    assert until(lambda: "is put in force" in worker.said_now(), 60, 0.02), worker.said()
+    assert until(lambda: "is put in force" in worker.said_now(), 60, every=0.02), worker.said()
     time.sleep(0.3)  # into it
     assert worker.said_now().count("changed by version 000002") < 2, "it computes: not both partitions are through"
     assert worker.stop(STOPS_WITHIN) == 0, worker.said()
     worker.start()
-    assert until(lambda: versions(plant) == {"000002"}, 180, 0.5), plant.said()
+    assert until(lambda: versions(plant) == {"000002"}, 180, every=0.5), plant.said()
     assert plant.settled(120), plant.said()
     plant.check_figures(plant.log())

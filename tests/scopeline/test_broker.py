@@ -3,12 +3,14 @@
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 
 import paho.mqtt.client as mqtt
 import pytest
+import waiting
 from paho.mqtt.enums import CallbackAPIVersion
 
 from scopeline.broker import BrokerStart, EmbeddedBroker
@@ -41,13 +43,7 @@ def client(port: int, name: str = "c", **options: object) -> Iterator[mqtt.Clien
         made.loop_stop()
 
 
-def until(condition: Callable[[], bool], seconds: float = 60) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return False
+until = partial(waiting.until, seconds=60)
 
 
 def taken(inbox: Inbox, count: int) -> list[Delivery]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from waiting import until
 
 from schemas.plant import Plant
 from scopeline import pipeline
@@ -27,15 +28,6 @@ class Origin:
 
     def settle(self, tokens: list[Any], places: list[int]) -> None:
         self.settled += zip(tokens, places, strict=True)
-
-
-def until(condition: Callable[[], bool], seconds: float = 90) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return False
 
 
 class Rig:

@@ -5,8 +5,8 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana import frame
 from grafana.facts import Facts
 from grafana.influxql import SITE
-from grafana.panels import GREEN, RED, YELLOW, Ask, Panel, Size, curve, limits, link, listing, number, prop
-from schemas.influx import CLOCK, EVENTS, FEEDS, LAG
+from grafana.panels import GREEN, RED, YELLOW, Ask, Panel, Size, clock, curve, limits, link, listing, number, prop
+from schemas.influx import EVENTS, FEEDS, LAG
 
 MINUTES = '* 60000 / $__interval_ms AS "rate"'
 
@@ -106,20 +106,8 @@ def _silence(facts: Facts) -> list[Panel]:
     )
     last.override_by_name("Time", [prop("displayName", "last message"), prop("unit", "dateTimeFromNow")])
     last.override_by_name("messages", [prop("displayName", "messages in that minute")])
-    clocks = number(
-        facts,
-        "Newest reading of a site",
-        "When the newest message came that gave a reading.",
-        [
-            Ask(
-                f'SELECT last("newest") * 1000 AS "clock" FROM "{CLOCK}" WHERE {SITE} AND time >= now() - 30d AND time <= now() '
-                'GROUP BY "site"',
-                "$tag_site",
-            )
-        ],
-        Size(6, 9),
-        "dateTimeFromNow",
-    )
+    about = "When the newest message came that gave a reading."
+    clocks = clock(facts, "Newest reading of a site", about, Size(6, 9), "dateTimeFromNow")
     events = listing(
         facts,
         "Events",

@@ -8,7 +8,7 @@ from grafana_foundation_sdk.models import dashboard as model
 
 from grafana import influxql
 from grafana.facts import Facts
-from grafana.influxql import SITE, any_of
+from grafana.influxql import BASIS, SCOPED, SITE, any_of
 from grafana.panels import Panel
 from grafana.query import EventsTarget, ref
 from schemas.influx import EVENTS, FACTOR_CHANGED, FIGURES, READINGS, RESTATED
@@ -135,9 +135,11 @@ def tags(facts: Facts) -> list[dashboard.QueryVariable]:
     ]
 
 
-def tagged(facts: Facts) -> str:
-    """The condition of the tag variables, ready to follow another."""
-    return "".join(f' AND "{tag}" =~ /^${{{tag}:regex}}$/' for tag in facts.tags)
+def chosen(facts: Facts, basis: bool = True) -> str:
+    """The condition of the variables on figures in the scopes. basis=False: of every basis, for who shows them apart."""
+    tagged = "".join(f' AND "{tag}" =~ /^${{{tag}:regex}}$/' for tag in facts.tags)
+    of = f'{SITE} AND "source" =~ /^${{source:regex}}$/{tagged} AND {SCOPED}'
+    return f"{of} AND {BASIS}" if basis else of
 
 
 def basis() -> dashboard.CustomVariable:

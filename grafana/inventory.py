@@ -12,7 +12,7 @@ from grafana_foundation_sdk.models import dashboard as model
 
 from grafana import frame
 from grafana.facts import Facts, common_calendar
-from grafana.influxql import BASIS, SCOPED, SITE, any_of, one_basis
+from grafana.influxql import any_of, one_basis
 from grafana.panels import GREEN, KG, RED, SHARE, YELLOW, Ask, Panel, Size, curve, limits, months, number
 from schemas.influx import ROLLUPS
 from schemas.tables import Budget
@@ -33,18 +33,13 @@ def build(facts: Facts) -> model.Dashboard:
     return frame.framed(facts, "inventory", about, variables, rows, "now/y", "5m", facts.zone)
 
 
-def _where(facts: Facts, basis: bool = True) -> str:
-    of = f'{SITE} AND "source" =~ /^${{source:regex}}$/{frame.tagged(facts)} AND {SCOPED}'
-    return f"{of} AND {BASIS}" if basis else of
-
-
 def _days(facts: Facts, values: str, where: str, by: str) -> str:
     return f"SELECT {values} FROM \"{DAY}\" WHERE {where} AND $timeFilter GROUP BY time(1d), {by} fill(none) tz('{facts.zone}')"
 
 
 def _whole(facts: Facts) -> list[Panel]:
     def kg(title: str, about: str, field: str, width: int, by: str = "", alias: str = "") -> Panel:
-        query = f'SELECT sum("{field}") AS "kg" FROM "{DAY}" WHERE {_where(facts)} AND $timeFilter{by}'
+        query = f'SELECT sum("{field}") AS "kg" FROM "{DAY}" WHERE {frame.chosen(facts)} AND $timeFilter{by}'
         return number(facts, title, about, [Ask(query, alias)], Size(width, 5), KG)
 
     total = "kgCO2e of the range, all chosen scopes, scope 2 in the chosen basis. At least, where something is unpriced."
@@ -60,7 +55,7 @@ def _monthly(facts: Facts) -> list[Panel]:
         query = _days(facts, 'sum("co2e_kg") AS "kg"', where, f'"{column}"')
         return months(facts, title, about, Ask(query, shape="table"), Size(12, 10), KG, column, "kg", stacked=stacked)
 
-    where, bases = _where(facts), f"{_where(facts, basis=False)} AND \"scope\" = '2'"
+    where, bases = frame.chosen(facts), f"{frame.chosen(facts, basis=False)} AND \"scope\" = '2'"
     two = "kgCO2e a month in each basis. They are two answers to one question: compare them, never add them."
     return [
         by("scope", "Scopes", "kgCO2e a month; scope 2 in the chosen basis.", where),
@@ -71,9 +66,9 @@ def _monthly(facts: Facts) -> list[Panel]:
 
 
 def _sure(facts: Facts) -> list[Panel]:
-    of_range = f'FROM "{DAY}" WHERE {_where(facts)} AND $timeFilter'
+    of_range = f'FROM "{DAY}" WHERE {frame.chosen(facts)} AND $timeFilter'
     spans = (
-        f'SELECT max("covered_s") AS "covered", max("expected_s") AS "expected" FROM "{DAY}" WHERE {_where(facts)} '
+        f'SELECT max("covered_s") AS "covered", max("expected_s") AS "expected" FROM "{DAY}" WHERE {frame.chosen(facts)} '
         'AND "expected_s" > 0 AND $timeFilter GROUP BY time(1d), "site", "source" fill(none) '
         f"tz('{facts.zone}')"
     )

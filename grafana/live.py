@@ -6,7 +6,7 @@ from grafana_foundation_sdk.models import dashboard as model
 
 from grafana import frame
 from grafana.facts import Facts
-from grafana.influxql import BASIS, SCOPED, SITE
+from grafana.influxql import SITE
 from grafana.panels import (
     GREEN,
     KG,
@@ -17,6 +17,7 @@ from grafana.panels import (
     Ask,
     Panel,
     Size,
+    clock,
     curve,
     limits,
     link,
@@ -25,7 +26,7 @@ from grafana.panels import (
     prop,
     ranking,
 )
-from schemas.influx import CLOCK, FIGURES, READINGS
+from schemas.influx import FIGURES, READINGS
 
 TODAY = "time >= now() - 25h AND time <= now()"
 """Long enough for every day (25 hours at the end of summer time); buckets of a day then show the last, which is today."""
@@ -39,15 +40,11 @@ def build(facts: Facts) -> model.Dashboard:
     return frame.framed(facts, "live", about, variables, rows, "now-24h", "10s", facts.clock())
 
 
-def _where(facts: Facts) -> str:
-    return f'{SITE} AND "source" =~ /^${{source:regex}}$/{frame.tagged(facts)} AND {SCOPED} AND {BASIS}'
-
-
 def _now(facts: Facts) -> list[Panel]:
     hourly = f"{timedelta(hours=1) / facts.base:g}"
     newest = (
         f'SELECT last("co2e_kg") * {hourly} AS "rate" FROM "{FIGURES}" '
-        f'WHERE {_where(facts)} AND "coverage" >= 0.999 AND time >= now() - 1h AND time <= now() GROUP BY *'
+        f'WHERE {frame.chosen(facts)} AND "coverage" >= 0.999 AND time >= now() - 1h AND time <= now() GROUP BY *'
     )
     emitting = number(
         facts,
@@ -64,7 +61,7 @@ def _now(facts: Facts) -> list[Panel]:
         "kgCO2e an hour by scope. The newest bars may still grow: they are provisional until the site's clock has passed them.",
         [
             Ask(
-                f'SELECT sum("co2e_kg") * 3600000 / $__interval_ms AS "rate" FROM "{FIGURES}" WHERE {_where(facts)} '
+                f'SELECT sum("co2e_kg") * 3600000 / $__interval_ms AS "rate" FROM "{FIGURES}" WHERE {frame.chosen(facts)} '
                 'AND $timeFilter GROUP BY time($__interval), "scope" fill(none)',
                 "Scope $tag_scope",
             )
@@ -75,26 +72,14 @@ def _now(facts: Facts) -> list[Panel]:
         bars=True,
         every=_least(facts),
     )
-    final = number(
-        facts,
-        "Provisional after",
-        "Figures after this instant may still change: the newest message of the site, less the plant's lateness.",
-        [
-            Ask(
-                f'SELECT last("newest") * 1000 - {facts.lateness / timedelta(milliseconds=1):.0f} AS "clock" FROM "{CLOCK}" '
-                f'WHERE {SITE} AND time >= now() - 30d AND time <= now() GROUP BY "site"',
-                "$tag_site",
-            )
-        ],
-        Size(6, 8),
-        "dateTimeAsIso",
-    )
+    about = "Figures after this instant may still change: the newest message of the site, less the plant's lateness."
+    final = clock(facts, "Provisional after", about, Size(6, 8), "dateTimeAsIso", facts.lateness)
     return [emitting, over_time, final]
 
 
 def _today(facts: Facts) -> list[Panel]:
     parts, seconds = facts.finest()  # edges of 15 minutes are those of days in every zone, those of hours are not
-    of_today = f'FROM "{parts if seconds == 900 else FIGURES}" WHERE {_where(facts)} AND {TODAY}'
+    of_today = f'FROM "{parts if seconds == 900 else FIGURES}" WHERE {frame.chosen(facts)} AND {TODAY}'
     day = "tz('${zone:text}')"
     scopes = number(
         facts,
@@ -159,7 +144,7 @@ def _meters(facts: Facts) -> list[Panel]:
 def _complete(facts: Facts) -> list[Panel]:
     parts, seconds = facts.finest()
     spans = (
-        f'SELECT max("covered_s") AS "covered" FROM "{parts}" WHERE {_where(facts)} AND "expected_s" > 0 AND $timeFilter '
+        f'SELECT max("covered_s") AS "covered" FROM "{parts}" WHERE {frame.chosen(facts)} AND "expected_s" > 0 AND $timeFilter '
         f'GROUP BY time({seconds}s), "source" fill(0)'
     )
     whole = ranking(

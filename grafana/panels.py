@@ -1,6 +1,7 @@
 """Panels in the house's style: one function a kind, each with title, sentence, unit, query and size."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from grafana_foundation_sdk.builders import barchart, bargauge, common, dashboard, stat, table, timeseries
@@ -9,7 +10,9 @@ from grafana_foundation_sdk.models import dashboard as model
 
 from grafana import influxql
 from grafana.facts import Facts
+from grafana.influxql import SITE
 from grafana.query import Influx, ref
+from schemas.influx import CLOCK
 
 Panel = timeseries.Panel | stat.Panel | bargauge.Panel | table.Panel | barchart.Panel
 P = TypeVar("P", timeseries.Panel, stat.Panel, bargauge.Panel, table.Panel, barchart.Panel)
@@ -99,6 +102,16 @@ def number(
     panel.graph_mode(kinds.BigValueGraphMode.NONE).color_mode(kinds.BigValueColorMode.VALUE)
     panel.text_mode(kinds.BigValueTextMode.VALUE_AND_NAME if any(ask.alias for ask in asks) else kinds.BigValueTextMode.VALUE)
     return panel.decimals(decimals) if decimals is not None else panel
+
+
+def clock(facts: Facts, title: str, about: str, size: Size, unit: str, less: timedelta | None = None) -> stat.Panel:
+    """Of each site when its newest message came, or that much `less`."""
+    earlier = "" if less is None else f" - {less / timedelta(milliseconds=1):.0f}"
+    query = (
+        f'SELECT last("newest") * 1000{earlier} AS "clock" FROM "{CLOCK}" WHERE {SITE} AND time >= now() - 30d '
+        'AND time <= now() GROUP BY "site"'
+    )
+    return number(facts, title, about, [Ask(query, "$tag_site")], size, unit)
 
 
 def ranking(

@@ -1,7 +1,6 @@
 """*Source*: one source from its readings by activity and factor to its figure, and into the console's trace."""
 
 from collections.abc import Iterable
-from datetime import timedelta
 
 from grafana_foundation_sdk.builders.dashboard import DashboardLink
 from grafana_foundation_sdk.models import dashboard as model
@@ -9,8 +8,8 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana import frame
 from grafana.facts import Facts
 from grafana.influxql import BASIS, OWN, SCOPED, SITE
-from grafana.panels import KG, SHARE, Ask, Panel, Size, curve, link, listing, number, prop
-from schemas.influx import CLOCK, FIGURES, READINGS
+from grafana.panels import KG, SHARE, Ask, Panel, Size, clock, curve, link, listing, prop
+from schemas.influx import FIGURES, READINGS
 
 OF = f'{SITE} AND "source" =~ /^${{source:regex}}$/ AND {BASIS}'
 KG_UNIT = "suffix: kgCO2e/unit"
@@ -137,20 +136,8 @@ def _figures(facts: Facts) -> list[Panel]:
         every=base,
     )
     shares.min(0).max(1)
-    clock = number(
-        facts,
-        "Provisional after",
-        "A figure after this instant may still change, whatever status its row below shows.",
-        [
-            Ask(
-                f'SELECT last("newest") * 1000 - {facts.lateness / timedelta(milliseconds=1):.0f} AS "clock" FROM "{CLOCK}" '
-                f'WHERE {SITE} AND time >= now() - 30d AND time <= now() GROUP BY "site"',
-                "$tag_site",
-            )
-        ],
-        Size(4, 9),
-        "dateTimeAsIso",
-    )
+    about = "A figure after this instant may still change, whatever status its row below shows."
+    final = clock(facts, "Provisional after", about, Size(4, 9), "dateTimeAsIso", facts.lateness)
     columns = ("activity", "activity_unit", "co2e_kg", "co2_kg", "ch4_kg", "n2o_kg", "coverage", "status", "factor_id")
     rows = listing(
         facts,
@@ -167,7 +154,7 @@ def _figures(facts: Facts) -> list[Panel]:
     )
     leads = [{"title": "Trace", "url": _url(facts, "${__data.fields.Time.numeric}"), "targetBlank": True}]
     rows.override_by_name("co2e_kg", [prop("links", leads)])
-    return [kg, shares, clock, rows]
+    return [kg, shares, final, rows]
 
 
 def _columns(names: Iterable[str], call: str = "") -> str:

@@ -8,7 +8,7 @@ import polars as pl
 from hypothesis import strategies as st
 
 from schemas.connections import InfluxDB, Kafka
-from schemas.frames import FIGURE_KEY, FIGURES, TIME, shaped
+from schemas.frames import FIGURE_KEY, FIGURES, MESSAGES, shaped
 from schemas.plant import Plant
 from scopeline import pipeline
 from scopeline.catalogue import catalogue
@@ -109,14 +109,17 @@ def message(topic: str, at: datetime, received: datetime, **body: Any) -> dict[s
 
 def frame(rows: list[dict[str, Any]], first: int = 1) -> pl.DataFrame:
     """MESSAGES, numbered from `first`."""
-    names = ("topic", "payload", "received_at", "retained", "broker")
-    schema = {"message": pl.Int64, "topic": pl.String, "payload": pl.Binary, "received_at": TIME, "retained": pl.Boolean}
-    table = [{"message": first + n, **{name: row[name] for name in names}} for n, row in enumerate(rows)]
-    return pl.DataFrame(table, schema=schema | {"broker": pl.String})
+    return pl.DataFrame([{"message": first + n, **row} for n, row in enumerate(rows)], schema=MESSAGES)
 
 
 def whole(rows: list[dict[str, Any]], of: Plant) -> tuple[pl.DataFrame, Any]:
     """FIGURES of all messages computed at once, and the configuration."""
+    _, found, configuration = at_once(rows, of)
+    return found, configuration
+
+
+def at_once(rows: list[dict[str, Any]], of: Plant) -> tuple[Any, pl.DataFrame, Any]:
+    """All messages metered, their FIGURES, and the configuration."""
     table = frame(rows)
     said = pipeline.read(table, pipeline.configure(of, catalogue()))
     seen = dict(said.readings.group_by("meter").agg(pl.col("unit").min()).iter_rows())
@@ -125,8 +128,8 @@ def whole(rows: list[dict[str, Any]], of: Plant) -> tuple[pl.DataFrame, Any]:
     first = said.readings.group_by("meter").agg(
         first_observed_at=pl.min_horizontal(pl.col("observed_at").min(), pl.col("period_start").min())
     )
-    figures = pipeline.figures(metered.amounts, metered.levels, first, configuration)
-    return shaped(figures, FIGURES).sort(FIGURE_KEY), configuration
+    found = pipeline.figures(metered.amounts, metered.levels, first, configuration)
+    return metered, shaped(found, FIGURES).sort(FIGURE_KEY), configuration
 
 
 def figures(replica: Any) -> pl.DataFrame:

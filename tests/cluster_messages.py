@@ -143,7 +143,3 @@ def assert_same(left: pl.DataFrame, right: pl.DataFrame) -> None:
         gone = right.join(left, on=right.columns, how="anti", nulls_equal=True)
         more = left.join(right, on=right.columns, how="anti", nulls_equal=True)
         raise AssertionError(f"too much: {more.head(4).to_dicts()}\nmissing: {gone.head(4).to_dicts()}")
-
-
-# InfluxDB ------------------------------------------------------------------------------------------------------------------
-Point = tuple[frozenset[tuple[str, str]], int]

@@ -1,18 +1,23 @@
 """An InfluxDB in memory: points merge by field and go by tags, as in the server, and a write can be made to fail."""
 
 import re
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
-from cluster_messages import Point
+import pytest
 
 from processors.output import finish_base
 from schemas.frames import FIGURE_KEY, OUTPUT, shaped
 from schemas.influx import FIELDS, FIGURE_TAGS, plant_tags
 from sinks import line_protocol
+
+HOUR_US = 3_600_000_000
+Point = tuple[frozenset[tuple[str, str]], int]
+"""Tags, and a time in microseconds."""
 
 
 class Crash(Exception):
@@ -106,6 +111,20 @@ def expected(rows: pl.DataFrame, configuration: Any) -> dict[Point, dict[str, An
     return points(line_protocol.figures(output, plant_tags(configuration.plant.settings.tags)))
 
 
+def assert_summed(store: Store) -> None:
+    """What the store says of each hour is the sum of its figures."""
+    hours: dict[Point, list[dict[str, Any]]] = defaultdict(list)
+    for (tags, at), fields in store.of("figures").items():
+        hours[tags, at - at % HOUR_US].append(fields)
+    summed = {key: fields for key, fields in store.of("figures_1h").items() if fields["known"]}
+    known = {key: fields["known"] for key, fields in summed.items()}
+    wanted = {key: len(inside) for key, inside in hours.items()}
+    assert known == wanted, f"figures in a sum: {known.items() - wanted.items()} instead of {wanted.items() - known.items()}"
+    for key, inside in hours.items():
+        kg, there = sum(fields.get("co2e_kg", 0.0) for fields in inside), summed[key].get("co2e_kg", 0.0)
+        assert there == pytest.approx(kg, rel=1e-9, abs=1e-9), f"{key}: {there} kg instead of {kg} kg"
+
+
 class Reader:
     """sinks.influx.Reader over the Store."""
 
@@ -131,6 +150,3 @@ class Reader:
         named = [dict(tags) for tags, _ in self._store.of("figures")]
         rows = sorted({(tags["site"], tags["source"]) for tags in named if tags["site"] in set(sites)})
         return pl.DataFrame(rows, schema={"site": pl.String, "source": pl.String}, orient="row")
-
-
-# Kafka ---------------------------------------------------------------------------------------------------------------------

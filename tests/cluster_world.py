@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 from cluster_messages import INFLUX, KAFKA, NAMES, START, assert_same, at_once, figures, frame, message, plant, sent, whole
-from cluster_store import Crash, Reader, Store, expected
+from cluster_store import Crash, Reader, Store, assert_summed, expected
 from kafka import TopicPartition
 from kafka.coordinator.base import MemberState
 
@@ -23,8 +23,8 @@ from scopeline import pipeline
 from scopeline.catalogue import catalogue
 from scopeline.cluster import assign, carry, process, tell
 
-__all__ = ["FIGURE_KEY", "START", "Crash", "Worker", "World", "assert_same", "at_once", "expected", "figures", "frame", "message"]
-__all__ += ["plant", "sent", "whole"]
+__all__ = ["FIGURE_KEY", "START", "Crash", "Worker", "World", "assert_same", "assert_summed", "at_once", "expected"]
+__all__ += ["figures", "frame", "message", "plant", "sent", "whole"]
 
 
 class World:

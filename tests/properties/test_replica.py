@@ -2,9 +2,7 @@
 whatever the order, the batches, and the place at which a worker dies, with its disk or without.
 """
 
-from collections import defaultdict
 from contextlib import suppress
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -14,7 +12,6 @@ from scopeline import pipeline
 from scopeline.catalogue import catalogue
 from scopeline.cluster.replica import Replica
 
-HOUR_US = 3_600_000_000
 SETTINGS = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "phases": [Phase.explicit, Phase.generate]}
 
 
@@ -68,13 +65,6 @@ def test_the_store_says_what_compute_says_wherever_the_worker_dies(world, tmp_pa
             expected, configuration = world.whole(said, plant)
             there, wanted = model.store.of("figures"), world.expected(expected, configuration)
             assert there == wanted
-            summed = {key: fields for key, fields in model.store.of("figures_1h").items() if fields["known"]}
-            by_hour: dict[Any, list[dict[str, Any]]] = defaultdict(list)
-            for (tags, us), fields in wanted.items():
-                by_hour[tags, us - us % HOUR_US].append(fields)
-            assert {key: len(inside) for key, inside in by_hour.items()} == {key: one["known"] for key, one in summed.items()}
-            for key, inside in by_hour.items():
-                values = [fields["co2e_kg"] for fields in inside if "co2e_kg" in fields]
-                assert summed[key].get("co2e_kg", 0.0) == pytest.approx(sum(values), rel=1e-9, abs=1e-9), key
+            world.assert_summed(model.store)
         finally:
             worker.die(False)

@@ -12,22 +12,6 @@ from scopeline.cluster.replica import Stopping
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture
-def start(world, tmp_path):
-    """start(model, fence=..., name=...): a Worker; all are ended after the test."""
-    patch, found = pytest.MonkeyPatch(), []
-
-    def make(model, fence=1e9, name="w", pace=50):
-        worker = world.Worker(model, tmp_path / name, patch, pace, fence)
-        found.append(worker)
-        return worker
-
-    yield make
-    for worker in found:
-        worker.die(False)
-    patch.undo()
-
-
 def said(world, hour, value, received=None, channel="plain"):
     at = world.START + hour * HOUR
     body = value if isinstance(value, dict) else {channel: value}

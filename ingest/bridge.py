@@ -5,8 +5,12 @@ ids begin anew: an acknowledgement of before could then confirm a message that w
 delivers those messages again.
 """
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+
+_ASTRAY_US = 1_000_000
+"""A clock that was set back by more is followed."""
 
 Receipt = int
 """Of a message that waits to be acknowledged: its number, from 1 on, which no other message of this client ever has."""
@@ -74,3 +78,20 @@ class Received(NamedTuple):
     received_us: int
     retained: bool
     receipt: Receipt | None  # None: QoS 0, nobody waits
+
+
+class Stamps:
+    """Microseconds of receipt, never twice the same: two equal messages of one instant would be one."""
+
+    def __init__(self) -> None:
+        self._next = 0
+
+    def now(self) -> int:
+        """The instant of the next message; `used` says how many were given instants from there on."""
+        now = time.time_ns() // 1000
+        if not now <= self._next <= now + _ASTRAY_US:
+            self._next = now
+        return self._next
+
+    def used(self, count: int) -> None:
+        self._next += count

@@ -1,14 +1,13 @@
 """What comes in on the connections of one client: messages read in bursts, and acknowledged in the order in which they came."""
 
 import logging
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from paho.mqtt import client as paho
 
-from ingest.bridge import Receipt, Receipts, Received
+from ingest.bridge import Receipt, Receipts, Received, Stamps
 from ingest.packets import PUBACK, PUBCOMP, acknowledgements
 from ingest.wire import Wire
 
@@ -16,8 +15,6 @@ log = logging.getLogger(__name__)
 
 BURST = 500
 """Messages read before anything else gets its turn."""
-_ASTRAY_US = 1_000_000
-"""A clock that was set back by more is followed."""
 
 
 class Intake:
@@ -29,7 +26,7 @@ class Intake:
     def __init__(self, address: str, take: Callable[[list[Received]], None], count: Counter[str]) -> None:
         self._address, self._take, self.count = address, take, count
         self._receipts, self._burst = Receipts(), list[Received]()
-        self._stamp = 0
+        self._stamps = Stamps()
         self.settled: deque[Iterable[Receipt]] = deque()
         """Receipts of what is committed; any thread may append."""
 
@@ -58,8 +55,8 @@ class Intake:
         """Messages by the wire, every other packet by paho."""
         wire.receive()
         while (most := BURST - len(self._burst)) > 0:
-            found = wire.messages(most, self._receipts.next, self._now())
-            self._stamp += len(found.messages)
+            found = wire.messages(most, self._receipts.next, self._stamps.now())
+            self._stamps.used(len(found.messages))
             self._receipts.receive(*found.replies)
             self._burst += found.messages
             if len(found.messages) == most or not wire.grant() or client.loop_read():
@@ -84,15 +81,8 @@ class Intake:
             if receipt:
                 self.settled.append([receipt])
             return
-        self._burst.append(Received(topic, bytes(message.payload), self._now(), message.retain, receipt))
-        self._stamp += 1
-
-    def _now(self) -> int:
-        """Microseconds, never twice the same: two equal messages of one instant would be one."""
-        now = time.time_ns() // 1000
-        if not now <= self._stamp <= now + _ASTRAY_US:
-            self._stamp = now
-        return self._stamp
+        self._burst.append(Received(topic, bytes(message.payload), self._stamps.now(), message.retain, receipt))
+        self._stamps.used(1)
 
     def settle(self, client: paho.Client) -> None:
         """Acknowledge what is committed."""

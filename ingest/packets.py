@@ -1,7 +1,8 @@
 """MQTT packets as bytes: where one ends, the messages of many at once, and the acknowledgements of many.
 
-Only ordinary messages are read here: PUBLISH of QoS 0 or 1 on a named topic. Whatever else comes, faulty packets too, is left to
-paho, which needs ten times as long for a message: three calls to receive it, and the objects that it makes of it.
+Only ordinary messages are read here: PUBLISH of QoS 0 or 1 on a named topic that begins with no `$`. Whatever else comes, faulty
+packets too, is left to the library whose connection it is, which needs ten times as long for a message: several calls to receive
+it, and the objects that it makes of it.
 """
 
 import struct
@@ -10,9 +11,10 @@ from typing import NamedTuple
 
 from ingest.bridge import Received
 
-PUBACK, PUBCOMP = 0x4002_0000, 0x7002_0000
-"""With the packet id added: the four bytes that acknowledge a message of QoS 1 or 2, in either version of MQTT."""
+PUBACK, PUBREC, PUBCOMP = 0x4002_0000, 0x5002_0000, 0x7002_0000
+"""With the packet id added: four bytes that acknowledge a message of QoS 1, or of QoS 2 in two steps, in either MQTT version."""
 MOST_TOPICS = 100_000
+_NO_NAME = frozenset("+#\0")
 
 
 class Read(NamedTuple):
@@ -106,13 +108,75 @@ def _number(data: bytes | bytearray, at: int) -> tuple[int, int] | None:
 
 
 def _named(name: bytes, topics: dict[bytes, str]) -> str | None:
-    """A topic seen for the first time; nothing where it is empty (it would stand for an earlier one) or no UTF-8."""
+    """A topic seen for the first time; nothing where it is empty (it would stand for an earlier one), reserved or faulty."""
     try:
         topic = name.decode()
     except UnicodeDecodeError:
         return None
+    if not topic or topic.startswith("$") or not _NO_NAME.isdisjoint(topic):
+        return None
     if len(topics) >= MOST_TOPICS:  # topics come from devices
         topics.clear()
-    if topic:
-        topics[name] = topic
+    topics[name] = topic
     return topic
+
+
+class Buffer:
+    """Bytes of a connection, as they came, from the beginning of a packet on: messages are taken out many at a time, and other
+    packets granted, one by one, to the library whose connection it is."""
+
+    def __init__(self, five: bool) -> None:
+        self._five = five
+        self._held = bytearray()
+        self._topics: dict[bytes, str] = {}
+        self.need = 2
+        """Bytes of the first packet, as far as they are told."""
+        self.granted = 0
+        """Bytes that may be taken."""
+
+    @property
+    def whole(self) -> bool:
+        """True where a packet is here."""
+        return len(self._held) >= self.need
+
+    @property
+    def first(self) -> int:
+        """The byte that says what packet it is, where one is here."""
+        return self._held[0]
+
+    def feed(self, came: bytes) -> None:
+        self._held += came
+        if self.whole:
+            self._measure()
+
+    def messages(self, most: int, receipt: int, at_us: int) -> Read:
+        """Take out messages, at most so many, up to a packet of another kind; see `messages`."""
+        if not self.whole:
+            return Read([], [], 0)
+        found = messages(bytes(self._held), most, receipt, at_us, self._topics, self._five)
+        self._drop(found.end)
+        return found
+
+    def grant(self) -> bool:
+        """Let one packet be taken; False where none is here."""
+        self.granted = self.need if self.whole else 0
+        return self.granted > 0
+
+    def take(self, size: int) -> bytes:
+        """Bytes of what was granted."""
+        found = bytes(self._held[: min(size, self.granted)])
+        self.granted -= len(found)
+        self._drop(len(found), self.granted == 0)
+        return found
+
+    def clear(self) -> None:
+        self.granted = 0
+        self._drop(len(self._held))
+
+    def _drop(self, count: int, complete: bool = True) -> None:
+        del self._held[:count]
+        if complete:
+            self._measure()
+
+    def _measure(self) -> None:
+        self.need = end(self._held) or max(2, len(self._held) + 1)

@@ -8,8 +8,7 @@ import socket
 import ssl
 from typing import Any
 
-from ingest import packets
-from ingest.packets import Read
+from ingest.packets import Buffer, Read
 
 CHUNK = 64 * 1024
 """Bytes received at once. What is held beyond is the packet that it ends in."""
@@ -19,19 +18,15 @@ class Wire:
     """A connected socket that does not block. What paho calls is named as it names it; for one thread."""
 
     def __init__(self, sock: socket.socket, five: bool) -> None:
-        self._sock, self._five = sock, five
-        self._held = bytearray()  # begins where a packet does
-        self._need = 2  # bytes until the first packet is whole, or until it says more about its length
-        self._granted = 0  # bytes that are paho's
+        self._sock, self._buffer = sock, Buffer(five)
         self._fault: OSError | None = None
         self._out = bytearray()
-        self._topics: dict[bytes, str] = {}
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     @property
     def whole(self) -> bool:
         """True where a packet is here."""
-        return len(self._held) >= self._need
+        return self._buffer.whole
 
     @property
     def waiting(self) -> bool:
@@ -55,36 +50,20 @@ class Wire:
         except OSError as error:
             self._fault = error
             return
-        self._held += came
-        if self.whole:
-            self._measure()
+        self._buffer.feed(came)
 
     def messages(self, most: int, receipt: int, at_us: int) -> Read:
-        """Take out messages, at most so many, up to a packet of another kind; see `packets.messages`."""
-        if not self.whole:
-            return Read([], [], 0)
-        found = packets.messages(bytes(self._held), most, receipt, at_us, self._topics, self._five)
-        del self._held[: found.end]
-        self._measure()
-        return found
+        """Take out messages, at most so many, up to a packet of another kind."""
+        return self._buffer.messages(most, receipt, at_us)
 
     def grant(self) -> bool:
         """Let paho read one packet, or the end of the connection; False where neither is here."""
-        self._granted = self._need if self.whole else 0
-        return bool(self._granted) or self._fault is not None
-
-    def _measure(self) -> None:
-        self._need = packets.end(self._held) or max(2, len(self._held) + 1)
+        return self._buffer.grant() or self._fault is not None
 
     # what paho calls -----------------------------------------------------------------------------------------------------
     def recv(self, size: int) -> bytes:
-        if self._granted:
-            found = bytes(self._held[: min(size, self._granted)])
-            del self._held[: len(found)]
-            self._granted -= len(found)
-            if not self._granted:
-                self._measure()
-            return found
+        if self._buffer.granted:
+            return self._buffer.take(size)
         raise self._fault or BlockingIOError
 
     def send(self, data: bytes | bytearray) -> int:
@@ -106,8 +85,7 @@ class Wire:
     def close(self) -> None:
         self.flush()
         self._sock.close()
-        self._held.clear()  # whoever still asks finds nothing
-        self._measure()
+        self._buffer.clear()  # whoever still asks finds nothing
         self._fault = None
 
     def fileno(self) -> int:

@@ -1,9 +1,9 @@
 """The MQTT broker inside the process: amqtt, whose QoS 1 acknowledgement waits for the log's commit.
 
-amqtt acknowledges a PUBLISH once it is in a memory queue. Here a handler of ours takes the packet instead, hands it to the inbox
-and sends PUBACK (PUBREC for QoS 2) when the worker has committed. It stands on private names of amqtt 0.12.1, which pyproject
-pins and tests/scopeline/test_broker.py checks: `_initialize_client_session`, `_authenticate`, `_topic_filtering`,
-`_broadcast_message`.
+amqtt acknowledges a PUBLISH once it is in a memory queue. Here messages are taken out of the stream before that (see gate) for
+the inbox, and PUBACK (PUBREC for QoS 2) is sent when the worker has committed. It stands on private names of amqtt 0.12.1, which
+pyproject pins and tests/scopeline/test_broker.py checks: `_initialize_client_session`, `_authenticate`, `_topic_filtering`,
+`_broadcast_message`, `_broadcast_queue`, `_tasks_queue`, `_subscriptions`, `_sessions`, `_servers`.
 """
 
 import asyncio
@@ -16,50 +16,25 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from amqtt.adapters import ReaderAdapter, WriterAdapter
+from amqtt.adapters import ReaderAdapter, StreamWriterAdapter, WriterAdapter
 from amqtt.broker import Broker
 from amqtt.mqtt.protocol.broker_handler import BrokerProtocolHandler
 from amqtt.mqtt.publish import PublishPacket
 from amqtt.mqtt.pubrel import PubrelPacket
 from amqtt.session import Session
 
+from ingest.bridge import Received, Stamps
+from ingest.packets import PUBCOMP, PUBREC, Read, acknowledgements
+from scopeline.gate import Gate
 from scopeline.inbox import Delivery, Inbox
 
-LARGEST = 16 * 1024 * 1024
-"""Bytes of the largest packet part that is read; a client that announces more is disconnected."""
-
+_BURST = 500  # messages that are taken at once
 _BACKLOG = 10_000  # deliveries to subscribers in flight; beyond, subscribers miss messages (the log does not)
-_BREATH = 50  # reads, some ten packets
-_ACK = {1: b"\x40\x02", 2: b"\x50\x02"}  # PUBACK, PUBREC
 _SEEN = "scopeline.received"  # packet ids of QoS 2 messages that are in the log and not yet released
 
 
 class BrokerStart(Exception):
     """The broker cannot listen: why, and what to do."""
-
-
-class _Gate(ReaderAdapter):
-    """A client's stream, read only while the inbox has space: the client's TCP window does the rest."""
-
-    def __init__(self, reader: ReaderAdapter, space: asyncio.Event) -> None:
-        self._reader, self._space = reader, space
-        self.heard = time.monotonic()
-        self._reads = 0
-
-    async def read(self, n: int = -1) -> bytes:
-        if n > LARGEST:
-            raise ValueError(f"a packet of {n} bytes is larger than {LARGEST}")
-        self._reads += 1
-        if self._reads % _BREATH == 0:  # what is buffered is read without a pause: let the handlers fill the inbox meanwhile
-            await asyncio.sleep(0)
-        if not self._space.is_set():
-            await self._space.wait()
-        found = await self._reader.read(n)
-        self.heard = time.monotonic()
-        return found
-
-    def feed_eof(self) -> None:
-        self._reader.feed_eof()
 
 
 class _Handler(BrokerProtocolHandler):
@@ -68,55 +43,83 @@ class _Handler(BrokerProtocolHandler):
     def __init__(self, broker: "_Broker", keepalive: int) -> None:
         super().__init__(broker.plugins_manager)
         self.broker, self.keepalive = broker, keepalive
-        self.gate: _Gate | None = None
+        self.gate: Gate | None = None
 
     def attach(self, session: Session, reader: ReaderAdapter, writer: WriterAdapter) -> None:
-        self.gate = _Gate(reader, self.broker.space)
-        super().attach(session, self.gate, writer)
+        if isinstance(reader, Gate):
+            self.gate, reader.take = reader, self._take
+        super().attach(session, reader, writer)
+
+    async def _take(self, found: Read) -> None:
+        """Messages of QoS 0 and 1."""
+        replies = iter(found.replies)
+        self.broker.take([(one, (self, next(replies)) if one.receipt else None) for one in found.messages])
+        for one in found.messages:
+            if one.retained:
+                await self.broker.retain_message(self.session, one.topic, one.payload, 1 if one.receipt else 0)
+            await self.broker.forward(self.session, one.topic, one.payload)
 
     async def handle_publish(self, publish_packet: PublishPacket) -> None:
-        topic, data, qos = publish_packet.topic_name, publish_packet.data, publish_packet.qos or 0
+        """A message of QoS 2."""
+        topic, data, number = publish_packet.topic_name, publish_packet.data, publish_packet.packet_id
         session = self.session
-        if session is None or topic is None or data is None:
+        if session is None or topic is None or data is None or number is None:
             return
-        if not topic or topic.startswith("$") or "\0" in topic or qos > 2:
+        if not topic or topic.startswith("$") or "\0" in topic or publish_packet.qos != 2:
             await self.handle_disconnect(None)  # not allowed to publishers (MQTT 3.1.1, 4.7)
             return
-        if qos == 2:
-            seen = session.attributes.setdefault(_SEEN, {})
-            if publish_packet.packet_id in seen:  # sent again before our PUBREC arrived: in the log, or on its way
-                if seen[publish_packet.packet_id]:
-                    self.acknowledge([(2, publish_packet.packet_id)])
-                return
-            seen[publish_packet.packet_id] = False
-        self.broker.take(topic, data, (self, qos, publish_packet.packet_id) if qos else None)
+        seen = session.attributes.setdefault(_SEEN, {})
+        if number in seen:  # sent again before our PUBREC arrived: in the log, or on its way
+            if seen[number]:
+                self.acknowledge([PUBREC | number])
+            return
+        seen[number] = False
+        self.broker.take_one(topic, data, (self, PUBREC | number))
         if publish_packet.retain_flag:
-            await self.broker.retain_message(session, topic, data, qos)
+            await self.broker.retain_message(session, topic, data, 2)
         await self.broker.forward(session, topic, data)
 
     async def handle_pubrel(self, pubrel: PubrelPacket) -> None:
         if self.session is not None and self.writer is not None:
             self.session.attributes.get(_SEEN, {}).pop(pubrel.packet_id, None)
-            self.writer.write(b"\x70\x02" + pubrel.packet_id.to_bytes(2, "big"))  # PUBCOMP
+            self.writer.write(acknowledgements([PUBCOMP | pubrel.packet_id]))
 
-    def acknowledge(self, packets: list[tuple[int, int]]) -> None:
-        """Say that these packets (qos, packet id) are in the log; in receipt order, in one write."""
+    def acknowledge(self, replies: list[int]) -> None:
+        """Say that messages are in the log; in receipt order, in one write."""
         if self.session is None or self.writer is None:
             return
-        for qos, packet_id in packets:
-            if qos == 2:
-                self.session.attributes.setdefault(_SEEN, {})[packet_id] = True
-        self.writer.write(b"".join(_ACK[qos] + packet_id.to_bytes(2, "big") for qos, packet_id in packets))
+        for reply in replies:
+            if reply >= PUBREC:
+                self.session.attributes.setdefault(_SEEN, {})[reply & 0xFFFF] = True
+        self.writer.write(acknowledgements(replies))
+
+
+Token = tuple[_Handler, int]
+"""Who waits for a message's commit, and the bytes that it is told by; see ingest.packets."""
+Take = Callable[[list[tuple[Received, Token | None]]], None]
 
 
 class _Broker(Broker):
     """amqtt with our handler, our authentication, and no plugins."""
 
-    def __init__(self, host: str, port: int, take: Callable[[str, bytes, Any], None], allowed: Callable[[Session], bool]) -> None:
+    def __init__(self, host: str, port: int, inbox: Inbox, take: Take, allowed: Callable[[Session], bool]) -> None:
         super().__init__({"listeners": {"default": {"type": "tcp", "bind": f"{host}:{port}"}}, "plugins": {}})
-        self.take, self.allowed = take, allowed
+        self.inbox, self.take, self.allowed = inbox, take, allowed
+        self.stamps = Stamps()
         self.space = asyncio.Event()
         self.space.set()
+
+    def take_one(self, topic: str, data: bytes, token: Token | None = None) -> None:
+        self.take([(Received(topic, data, self.stamps.now(), False, None), token)])
+        self.stamps.used(1)
+
+    async def room(self) -> int:
+        """Waits until the inbox has space; how many messages may come at once."""
+        await self.space.wait()
+        return max(1, min(_BURST, self.inbox.room))
+
+    async def stream_connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str) -> None:
+        await self.external_connected(Gate(reader, self.stamps, self.room), StreamWriterAdapter(writer), listener_name)
 
     async def _initialize_client_session(self, reader: Any, writer: Any, address: str, port: int) -> tuple[_Handler, Session]:
         _, session = await super()._initialize_client_session(reader, writer, address, port)
@@ -135,7 +138,7 @@ class _Broker(Broker):
 
     async def _broadcast_message(self, session: Any, topic: Any, data: Any, force_qos: int | None = None) -> None:
         if force_qos is not None and topic and data is not None:  # a last will: as much a message as any other
-            self.take(topic, bytes(data), None)
+            self.take_one(topic, bytes(data))
         await self.forward(session, topic, data, force_qos)
 
     async def forward(self, session: Session | None, topic: str, data: bytes, qos: int | None = None) -> None:
@@ -206,7 +209,7 @@ class EmbeddedBroker:
     async def _run(self) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         try:
-            self._broker = _Broker(self.host, self.port, self._take, self._allowed)
+            self._broker = _Broker(self.host, self.port, self.inbox, self._take, self._allowed)
             await self._broker.start()
             self.port = self._broker.listening_port()
         except Exception as error:
@@ -231,8 +234,8 @@ class EmbeddedBroker:
         given = f"{session.username or ''}\0{session.password or ''}".encode()
         return hmac.compare_digest(given, f"{self._username}\0{self._password or ''}".encode())
 
-    def _take(self, topic: str, data: bytes, token: Any) -> None:
-        self.inbox.offer(Delivery(topic, data, time.time_ns() // 1000, self, token))
+    def _take(self, messages: list[tuple[Received, Token | None]]) -> None:
+        self.inbox.offer(*(Delivery(one.topic, one.payload, one.received_us, self, token) for one, token in messages))
         if self.inbox.full:
             self._broker.space.clear()
             if not self.inbox.full:  # relieved between the two lines
@@ -246,12 +249,12 @@ class EmbeddedBroker:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._acknowledge, tokens)
 
-    def _acknowledge(self, tokens: list[tuple[_Handler, int, int]]) -> None:
-        grouped: dict[_Handler, list[tuple[int, int]]] = defaultdict(list)
-        for handler, qos, packet_id in tokens:
-            grouped[handler].append((qos, packet_id))
-        for handler, packets in grouped.items():
-            handler.acknowledge(packets)
+    def _acknowledge(self, tokens: list[Token]) -> None:
+        grouped: dict[_Handler, list[int]] = defaultdict(list)
+        for handler, reply in tokens:
+            grouped[handler].append(reply)
+        for handler, replies in grouped.items():
+            handler.acknowledge(replies)
 
     def forward(self, topic: str, payload: bytes) -> None:
         """Let subscribers see a message that came another way (HTTP, import)."""

@@ -68,8 +68,12 @@ class External:
     def _take(self, messages: list[Received]) -> None:
         if self._paused.is_set():
             return
-        for topic, payload, received_us, retained, receipt in messages:
-            self._inbox.offer(Delivery(topic, payload, received_us, self, receipt, retained, self._label))
+        self._inbox.offer(
+            *(
+                Delivery(topic, payload, received_us, self, receipt, retained, self._label)
+                for topic, payload, received_us, retained, receipt in messages
+            )
+        )
 
     def settle(self, tokens: list[Any], places: list[int]) -> None:
         self.subscriber.acknowledge(tokens)

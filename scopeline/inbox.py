@@ -53,19 +53,24 @@ class Inbox:
         return self._messages >= self.max_messages or self._bytes >= self.max_bytes
 
     @property
+    def room(self) -> int:
+        """Messages until it is full; it takes more."""
+        return self.max_messages - self._messages
+
+    @property
     def waiting(self) -> int:
         """Messages received and not yet committed."""
         return self._messages
 
-    def offer(self, delivery: Delivery) -> None:
+    def offer(self, *deliveries: Delivery) -> None:
         with self._changed:
-            self._queue.append(delivery)
-            self._messages += 1
-            self._bytes += len(delivery.payload)
+            if not self._queue:
+                self._changed.notify()
+            self._queue.extend(deliveries)
+            self._messages += len(deliveries)
+            self._bytes += sum(len(one.payload) for one in deliveries)
             if self.full:
                 self._was_full = True
-            if len(self._queue) == 1:
-                self._changed.notify()
 
     def wait_for_space(self, timeout: float) -> bool:
         """For origins with a thread of their own: wait until a message can be offered."""

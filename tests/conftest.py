@@ -95,3 +95,31 @@ def spoken() -> Callable[..., pl.DataFrame]:
 def world() -> ModuleType:
     """The worker of the cluster profile without servers: tests/cluster_world.py, made of three files."""
     return [_load(name) for name in ("cluster_messages", "cluster_store", "cluster_world")][-1]
+
+
+def _counted(number: int) -> bytes:
+    """A length of MQTT: seven bits a byte."""
+    found = bytearray()
+    while number > 0x7F:
+        found.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes(found) + bytes([number])
+
+
+@pytest.fixture(scope="session")
+def publish() -> Any:
+    """Makes an MQTT PUBLISH packet; `properties` (their bytes) only in version 5."""
+
+    def make(
+        topic: str | bytes, payload: bytes, packet_id: int | None = 1, *, flags: int = 0, properties: bytes | None = None
+    ) -> bytes:
+        name = topic.encode() if isinstance(topic, str) else topic
+        body = len(name).to_bytes(2, "big") + name
+        if packet_id is not None:
+            body += packet_id.to_bytes(2, "big")
+            flags |= 0 if flags & 0x06 else 0x02
+        if properties is not None:
+            body += _counted(len(properties)) + properties
+        return bytes([0x30 | flags]) + _counted(len(body) + len(payload)) + body + payload
+
+    return make

@@ -72,7 +72,7 @@ def test_stamps_follow_a_clock_that_is_set(monkeypatch: pytest.MonkeyPatch) -> N
     """Within a second they only rise; a clock that was set back by more is right."""
     intake = Intake("here", lambda messages: None, Counter())
     now = [1_000_000_000_000_000_000]
-    monkeypatch.setattr("ingest.intake.time.time_ns", lambda: now[0])
+    monkeypatch.setattr("ingest.bridge.time.time_ns", lambda: now[0])
     message = type("Message", (), {"topic": "t", "payload": b"", "qos": 0, "mid": 0, "retain": False})()
 
     def stamp() -> int:

@@ -123,7 +123,7 @@ def test_a_large_message_is_collected_once(ends: Ends, publish: Any) -> None:
     while len(found) < 2:
         ends.wire.receive()
         found += [one.payload for one in ends.wire.messages(9, 1, 0).messages]
-        assert len(ends.wire._held) <= len(stream)
+        assert len(ends.wire._buffer._held) <= len(stream)
     sending.join()
     assert found == [payload, b"next"]
 

@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
@@ -188,3 +188,44 @@ def test_a_port_in_use_is_named_with_the_remedy() -> None:
 def test_open_to_the_network_only_with_a_password() -> None:
     with pytest.raises(BrokerStart, match="password_file"):
         EmbeddedBroker(Inbox(), host="0.0.0.0", port=0).start()
+
+
+def test_messages_of_all_kinds_in_one_go_are_taken_and_acknowledged_in_order(publish: Callable[..., bytes]) -> None:
+    inbox = Inbox()
+    connect = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01r"
+    with broker(inbox) as made, socket.create_connection(("127.0.0.1", made.port), 60) as line:
+        line.sendall(connect)
+        assert line.recv(100) == b"\x20\x02\x00\x00"
+        twice = publish("t", b"2", 2, flags=0x04)
+        line.sendall(publish("t", b"1", 1) + twice + publish("t", b"0", None) + publish("t", b"3", 3) + b"\xc0\x00")
+        got = taken(inbox, 4)
+        assert [(one.payload, one.token is None) for one in got] == [(b"1", False), (b"2", False), (b"0", True), (b"3", False)]
+        assert line.recv(100) == b"\xd0\x00", "answered, while nothing is committed"
+        origin = got[0].origin
+        assert origin is not None
+        origin.settle([one.token for one in got if one.token], [1, 2, 4])
+        wanted = bytes.fromhex("40020001 50020002 40020003")
+        answer = b""
+        while len(answer) < len(wanted):
+            answer += line.recv(100)
+        assert answer == wanted
+        line.sendall(twice)  # again, before it is released: it is in the log, and not taken twice
+        assert line.recv(100) == bytes.fromhex("50020002")
+        line.sendall(b"\x62\x02\x00\x02")
+        assert line.recv(100) == bytes.fromhex("70020002")
+        assert not inbox.take(1, 0, 0.1)
+
+
+def test_one_client_s_faults_harm_no_other(publish: Callable[..., bytes]) -> None:
+    inbox = Inbox()
+    connect = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01r"
+    with broker(inbox) as made, client(made.port) as good:
+        for wrong in (publish("a/+", b"1"), publish("$x", b"1"), b"\x36\x03\x00\x01t", b"\x30\xff\xff\xff\x7f", b"\xf0\x00"):
+            with socket.create_connection(("127.0.0.1", made.port), 60) as line:
+                line.sendall(connect)
+                assert line.recv(100) == b"\x20\x02\x00\x00"
+                line.sendall(wrong)
+                assert line.recv(100) == b"", wrong
+        info = good.publish("a/b", "1", qos=1)
+        settle(taken(inbox, 1))
+        assert until(info.is_published)

@@ -29,7 +29,9 @@ def instants(frame: pl.DataFrame, tokens: pl.Series) -> pl.Series:
         utc = _relative(frame, utc)
     at = utc.cast(TIME)
     if local.null_count() < len(local):
-        at = _localised(frame.select("row", "series", "received_at", "zone").with_columns(at.alias("at"), local.alias("local")))
+        at = _localised(
+            frame.select_seq("row", "series", "received_at", "zone").with_columns_seq(at.alias("at"), local.alias("local"))
+        )
     return at
 
 
@@ -56,7 +58,7 @@ def _localised(frame: pl.DataFrame) -> pl.Series:
         return at
     payloads = frame["row"].filter(odd).unique()
     places = frame["row"].is_in(payloads.implode()).arg_true()
-    around = frame.with_columns(odd.alias("odd")).select("row", "series", "local", "zone", "odd", "received_at")[places]
+    around = frame.with_columns_seq(odd.alias("odd")).select_seq("row", "series", "local", "zone", "odd", "received_at")[places]
     chosen: dict[int, int] = {}
     groups: dict[tuple[int, int], list[tuple[int, int, str, bool, int]]] = {}
     received = around["received_at"].to_physical().to_list()

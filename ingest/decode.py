@@ -47,14 +47,14 @@ def decode(messages: pl.DataFrame, feeds: Feeds, *, only_feed: str | None = None
     routes, table, faults = _routes(messages, feeds, names, only_feed)
     messages = messages.with_row_index("row")
     keys = ["topic"] if "broker" not in table.columns else ["broker", "topic"]
-    routed = messages.select("row", "message", *keys, "retained").join(
+    routed = messages.select_seq("row", "message", *keys, "retained").join(
         table, on=keys, how="left", nulls_equal=True, maintain_order="left_right"
     )
     if routed["retained"].any():
-        routed = routed.with_columns(_RETAINED)
+        routed = routed.with_columns_seq(_RETAINED)
     work = routed if routed["outcome"].null_count() == routed.height else routed.filter(pl.col("outcome").is_null())
     reader = _Reader(feeds, routes)
-    reader.read(work.select("row", "route", messages["payload"].gather(work["row"]).alias("payload")))
+    reader.read(work.select_seq("row", "route", messages["payload"].gather(work["row"]).alias("payload")))
     raw = reader.raw()
     if raw.height:
         decoded, rejects = readings(raw, list(reader.specs), [route[:2] for route in routes], messages, feeds)
@@ -63,7 +63,7 @@ def decode(messages: pl.DataFrame, feeds: Feeds, *, only_feed: str | None = None
     whole = reader.rejects(messages, names)
     if faults:
         unusable = routed.filter(pl.col("outcome") == "quarantined")
-        whole = pl.concat([whole, shaped(unusable.with_columns(pl.col("fault").alias("detail")), REJECTS)])
+        whole = pl.concat([whole, shaped(unusable.with_columns_seq(pl.col("fault").alias("detail")), REJECTS)])
     if whole.height:
         rejects = pl.concat([whole, rejects]).sort("message", "index", "feed", maintain_order=True)
     return Decoded(decoded, rejects, _outcomes(routed, decoded, rejects))
@@ -84,7 +84,7 @@ def _routes(messages: pl.DataFrame, feeds: Feeds, names: list[str], only: str | 
     plain = messages["broker"].null_count() == messages.height
     keys = ["topic"] if plain else ["broker", "topic"]
     faults = False
-    for *broker, topic in messages.select(keys).unique(maintain_order=True).iter_rows():
+    for *broker, topic in messages.select_seq(keys).unique(maintain_order=True).iter_rows():
         key = (broker[0] if broker else None, topic)
         fault = topics.fault(topic)
         taken = [one for one in (() if fault else _matching(feeds, *key)) if only is None or names[one.feed] == only]
@@ -143,7 +143,7 @@ class _Reader:
             return
         large = work["payload"].bin.size() > MAX_PAYLOAD
         if large.any():
-            for row, route in work.filter(large).select("row", "route").rows():
+            for row, route in work.filter(large).select_seq("row", "route").rows():
                 self.reject(row, route, "too_large", f"is larger than {MAX_PAYLOAD} bytes: publish it in parts")
             work = work.filter(~large)
         groups: dict[tuple[int, Hashable], list[int]] = {}
@@ -172,7 +172,7 @@ class _Reader:
 
     def by_shape(self, feed: ReadyFeed, place: Hashable, part: pl.DataFrame) -> pl.DataFrame:
         """Read what has one of the commonest shapes; the rest comes back."""
-        part = part.with_columns(utf8(part["payload"]).alias("text"))
+        part = part.with_columns_seq(utf8(part["payload"]).alias("text"))
         apart = part["text"].is_null() | (part["text"].str.len_bytes() > SMALL)
         left, rest = part, []
         if apart.any():
@@ -204,7 +204,7 @@ class _Reader:
         if leaves is None:
             return None
         hit = leaves.to_series(0).is_not_null()
-        base = pl.concat([left.select("row", "route"), leaves], how="horizontal")
+        base = pl.concat([left.select_seq("row", "route"), leaves], how="horizontal")
         base = base if hit.all() else base.filter(hit)
         for index, slot in enumerate(found):
             self.frames.append(self.batch(base, index, slot))
@@ -217,7 +217,7 @@ class _Reader:
             base = base.filter(column.is_in(right)) if isinstance(token, Leaf) else base.head(base.height if right else 0)
         names = (*list(RAW)[:2], *list(RAW)[4:])
         tokens = dict(zip(names[2:], slot[1:9], strict=True))
-        return base.select(
+        return base.select_seq(
             "row",
             "route",
             pl.lit(index, dtype=pl.Int32).alias("index"),
@@ -235,7 +235,7 @@ class _Reader:
         lists = list(self.columns.values())
         parse = feed.decoder.parse
         assert parse is not None
-        for row, route, payload in part.select("row", "route", "payload").iter_rows():
+        for row, route, payload in part.select_seq("row", "route", "payload").iter_rows():
             try:
                 found = slots(feed, parse(payload, feed.feed), place)
                 if len(payload) > SMALL and _said(found) > MAX_SAID:
@@ -286,14 +286,14 @@ def _outcomes(routed: pl.DataFrame, decoded: pl.DataFrame, rejects: pl.DataFrame
     found = routed
     if rejects.height:
         worst = rejects.group_by("message", "feed", maintain_order=True).agg(pl.col("reason").first().alias("why"))
-        given = decoded.select("message", "feed").unique()
+        given = decoded.select_seq("message", "feed").unique()
         worst = worst.join(given, on=["message", "feed"], how="anti", nulls_equal=True)
         found = found.join(worst, on=["message", "feed"], how="left", nulls_equal=True, maintain_order="left")
-        found = found.with_columns(
+        found = found.with_columns_seq(
             pl.when(pl.col("outcome").is_null() & pl.col("why").is_not_null())
             .then(pl.lit("quarantined"))
             .otherwise("outcome")
             .alias("outcome"),
             pl.coalesce("reason", "why").alias("reason"),
         )
-    return found.select("message", "feed", pl.col("outcome").fill_null("decoded"), "reason")
+    return found.select_seq("message", "feed", pl.col("outcome").fill_null("decoded"), "reason")

@@ -38,18 +38,18 @@ def readings(
     values, reasons = numbers(raw["value"])
     devices = raw["device_token"].null_count() < raw.height
     keys = ["name", "device_token"] if devices else ["name"]
-    raw = raw.with_columns(
+    raw = raw.with_columns_seq(
         values.alias("number"),
         reasons.alias("reason"),
         (pl.col("route").cast(pl.Int64) * len(specs) + pl.col("spec")).alias("name"),
     )
-    names = _names(raw.select(keys).unique(), specs, routes, feeds)
+    names = _names(raw.select_seq(keys).unique(), specs, routes, feeds)
     frame = raw.join(
         names if devices else names.drop("device_token"), on=keys, how="left", nulls_equal=True, maintain_order="left"
     )
     if names["optional"].any():
         frame = frame.filter(~(pl.col("optional") & pl.col("reason").is_not_null()))
-    frame = frame.with_columns(
+    frame = frame.with_columns_seq(
         messages["received_at"].gather(frame["row"]).alias("received_at"),
         messages["message"].gather(frame["row"]).alias("message"),
     )
@@ -65,7 +65,7 @@ def readings(
 
 def _stated(good: pl.DataFrame) -> pl.DataFrame:
     """With the number in place of the token that it was read from."""
-    return good.with_columns(good["number"].alias("value"))
+    return good.with_columns_seq(good["number"].alias("value"))
 
 
 def _names(wanted: pl.DataFrame, specs: list[Spec], routes: list[tuple[Any, ...]], feeds: Feeds) -> pl.DataFrame:
@@ -128,9 +128,9 @@ def _times(frame: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
         if missing.any() or names["format"].null_count():
             arrival = (missing & ~frame["stamped"]) | frame["format"].is_null()
             at = frame["received_at"].zip_with(arrival, at)
-    frame = frame.with_columns(at.alias("observed_at"))
+    frame = frame.with_columns_seq(at.alias("observed_at"))
     if at.null_count() or names["unlisted"].null_count() < names.height:
-        frame = frame.with_columns(
+        frame = frame.with_columns_seq(
             pl.when(pl.col("reason").is_not_null())
             .then("reason")
             .when(pl.col("unlisted").is_not_null())
@@ -142,7 +142,7 @@ def _times(frame: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
     length = pl.duration(microseconds=pl.col("period_us"))
     whole = pl.when(pl.col("period_us").is_not_null())
     if names["period_us"].null_count() < names.height:
-        frame = frame.with_columns(
+        frame = frame.with_columns_seq(
             whole.then(pl.col("observed_at") - length).cast(TIME).alias("period_start"),
             whole.then("observed_at").cast(TIME).alias("period_end"),
         )
@@ -153,16 +153,16 @@ def _times(frame: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
 
 def _periods(frame: pl.DataFrame) -> pl.DataFrame:
     """Periods that the payload states, in the feed's format and zone; one that does not end after its start is no_time."""
-    asked = frame.with_columns(pl.col("format").fill_null("iso8601"))
+    asked = frame.with_columns_seq(pl.col("format").fill_null("iso8601"))
     start, end = clock.instants(asked, frame["start"]), clock.instants(asked, frame["end"])
     states = pl.col("has_periods")
     have = {name for name in ("period_start", "period_end") if name in frame.columns}
-    frame = frame.with_columns(
+    frame = frame.with_columns_seq(
         pl.when(states).then(found).otherwise(pl.col(name) if name in have else None).cast(TIME).alias(name)
         for name, found in (("period_start", start), ("period_end", end))
     )
     bad = states & ~(pl.col("period_start") < pl.col("period_end")).fill_null(False) & pl.col("reason").is_null()
-    return frame.with_columns(pl.when(bad).then(pl.lit("no_time")).otherwise("reason").alias("reason"))
+    return frame.with_columns_seq(pl.when(bad).then(pl.lit("no_time")).otherwise("reason").alias("reason"))
 
 
 def _valid(frame: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
@@ -176,10 +176,12 @@ def _valid(frame: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
         & (pl.col("valid_to").is_null() | (at < pl.col("valid_to")))
     )
     one = ["row", "route", "index"]
-    frame = frame.with_columns(holds.alias("holds")).sort([*one, "holds", "rank"], descending=[False, False, False, True, False])
+    frame = frame.with_columns_seq(holds.alias("holds")).sort(
+        [*one, "holds", "rank"], descending=[False, False, False, True, False]
+    )
     frame = frame.unique(one, keep="first", maintain_order=True)
     late = ~pl.col("holds") & pl.col("reason").is_null()
-    return frame.with_columns(
+    return frame.with_columns_seq(
         pl.when(late).then(pl.lit("unlisted")).otherwise("reason").alias("reason"),
         pl.when(pl.col("holds")).then("meter").alias("meter"),
         pl.when(late)
@@ -195,17 +197,17 @@ def _units(frame: pl.DataFrame, specs: list[Spec]) -> pl.DataFrame:
     if frame["unit_token"].null_count() == frame.height and not limited:
         return frame
     stated = texts(frame["unit_token"])
-    frame = frame.with_columns(pl.col("unit").fill_null(stated), stated.alias("stated"))
+    frame = frame.with_columns_seq(pl.col("unit").fill_null(stated), stated.alias("stated"))
     if not limited:
         return frame
-    pairs = frame.filter(pl.col("spec").is_in(limited)).select("spec", "stated").unique()
+    pairs = frame.filter(pl.col("spec").is_in(limited)).select_seq("spec", "stated").unique()
     refused = pairs.filter(pl.Series([unit not in (specs[spec].allow or ()) for spec, unit in pairs.rows()], dtype=pl.Boolean))
     if not refused.height:
         return frame
-    refused = refused.with_columns(pl.lit(True).alias("refused"))
+    refused = refused.with_columns_seq(pl.lit(True).alias("refused"))
     frame = frame.join(refused, on=["spec", "stated"], how="left", nulls_equal=True, maintain_order="left")
     bad = pl.col("refused").fill_null(False) & pl.col("reason").is_null()
-    return frame.with_columns(pl.when(bad).then(pl.lit("unknown_unit")).otherwise("reason").alias("reason"))
+    return frame.with_columns_seq(pl.when(bad).then(pl.lit("unknown_unit")).otherwise("reason").alias("reason"))
 
 
 def _words(frame: pl.DataFrame, specs: list[Spec]) -> pl.DataFrame:
@@ -213,17 +215,17 @@ def _words(frame: pl.DataFrame, specs: list[Spec]) -> pl.DataFrame:
     quality: pl.Expr = pl.lit("good")
     rated = [number for number, spec in enumerate(specs) if spec.good is not None]
     if rated:
-        pairs = frame.filter(pl.col("spec").is_in(rated)).select("spec", "quality").unique()
+        pairs = frame.filter(pl.col("spec").is_in(rated)).select_seq("spec", "quality").unique()
         bad = pairs.filter(pl.Series([not matches(said, specs[spec].good) for spec, said in pairs.rows()], dtype=pl.Boolean))
-        marked = bad.with_columns(pl.lit("suspect").alias("mark"))
+        marked = bad.with_columns_seq(pl.lit("suspect").alias("mark"))
         frame = frame.join(marked, on=["spec", "quality"], how="left", nulls_equal=True, maintain_order="left")
         quality = pl.col("mark").fill_null("good")
-    frame = frame.with_columns(quality.alias("quality"))
+    frame = frame.with_columns_seq(quality.alias("quality"))
     if frame["has_event"].any():
         event = texts(frame["event"])
-        frame = frame.with_columns(event.alias("event"))
+        frame = frame.with_columns_seq(event.alias("event"))
         lacks = pl.col("has_event") & (pl.col("event").fill_null("") == "") & pl.col("reason").is_null()
-        frame = frame.with_columns(
+        frame = frame.with_columns_seq(
             pl.when(lacks).then(pl.lit("no_value")).otherwise("reason").alias("reason"), lacks.alias("no_event")
         )
     return frame
@@ -260,4 +262,4 @@ def _rejects(bad: pl.DataFrame) -> pl.DataFrame:
         .when(reason == "unknown_unit")
         .then(pl.format("{} is in {}, which unit: allow: does not list", native, unit))
     )
-    return shaped(bad.with_columns(detail.alias("detail")), REJECTS)
+    return shaped(bad.with_columns_seq(detail.alias("detail")), REJECTS)

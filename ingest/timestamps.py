@@ -156,7 +156,7 @@ def _within(micros: pl.Series) -> pl.Series:
 
 
 def _parts(stamps: pl.Series, regex: str) -> Parsed:
-    found = stamps.rename("s").to_frame().select(pl.col("s").str.extract_groups(regex).alias("g")).unnest("g")
+    found = stamps.rename("s").to_frame().select_seq(pl.col("s").str.extract_groups(regex).alias("g")).unnest("g")
     have = set(found.columns)
 
     def part(name: str, otherwise: str = "00") -> pl.Expr:
@@ -183,9 +183,11 @@ def _parts(stamps: pl.Series, regex: str) -> Parsed:
         .when(zone.is_not_null())
         .then(0)
     )
-    frame = found.select(text.alias("text"), micro.alias("micro"), minutes.alias("minutes"), zone.is_not_null().alias("zoned"))
+    frame = found.select_seq(
+        text.alias("text"), micro.alias("micro"), minutes.alias("minutes"), zone.is_not_null().alias("zoned")
+    )
     base = _micros(frame["text"]) + frame["micro"]
-    frame = frame.select(
+    frame = frame.select_seq(
         pl.when(pl.col("zoned") & (pl.col("minutes").abs() < 1440)).then(base - pl.col("minutes") * 60_000_000).alias("utc"),
         pl.when(~pl.col("zoned")).then(base).alias("local"),
     )
@@ -216,7 +218,7 @@ def _epoch(stamps: pl.Series, nanoseconds: int) -> pl.Series:
 def _decimal_us(stamps: pl.Series, factor: int) -> pl.Series:
     """Stamps like 1700000000.123 as microseconds, floored; `factor` microseconds are one unit (a power of ten)."""
     places = len(str(factor)) - 1
-    parts = stamps.rename("stamp").to_frame().select(pl.col("stamp").str.split_exact(".", 1)).unnest("stamp")
+    parts = stamps.rename("stamp").to_frame().select_seq(pl.col("stamp").str.split_exact(".", 1)).unnest("stamp")
     fraction = parts["field_1"].str.slice(0, places).str.pad_end(places, "0") if places else pl.Series(["0"])
     return _within(parts["field_0"].cast(pl.Int64) * factor + fraction.cast(pl.Int64))
 

@@ -66,7 +66,7 @@ def texts(tokens: pl.Series) -> pl.Series:
     quoted = tokens.str.starts_with('"')
     if quoted.all(ignore_nulls=False):
         inside = pl.col("token").cast(pl.Binary).bin.slice(1, pl.col("token").str.len_bytes() - 2)
-        return tokens.rename("token").to_frame().select(inside.cast(pl.String))["token"]
+        return tokens.rename("token").to_frame().select_seq(inside.cast(pl.String))["token"]
     said = quoted | ((tokens >= "-") & (tokens < ":"))
     return tokens.str.strip_prefix('"').str.strip_suffix('"').zip_with(said.fill_null(False), pl.Series([None], dtype=pl.String))
 

@@ -100,19 +100,19 @@ def accept(decoded: pl.DataFrame, channels: Channels, window: bool = True) -> Ac
     table = _rules(combinations.rows(), channels)
     if table.height == 1:
         only = table.row(0, named=True)
-        ruled = decoded.with_columns(pl.lit(only[name], dtype=dtype).alias(name) for name, dtype in table.schema.items())
+        ruled = decoded.with_columns_seq(pl.lit(only[name], dtype=dtype).alias(name) for name, dtype in table.schema.items())
         constants = [pl.lit(only[name], dtype=EXACT) for name in _CONSTANTS]
     else:
         number = combinations.with_row_index("_rule")
-        place = decoded.select(_RULE).join(number, on=_RULE, how="left", nulls_equal=True, maintain_order="left")["_rule"]
-        ruled = decoded.with_columns(table[place])
+        place = decoded.select_seq(_RULE).join(number, on=_RULE, how="left", nulls_equal=True, maintain_order="left")["_rule"]
+        ruled = decoded.with_columns_seq(table[place])
         constants = [pl.col(name) for name in _CONSTANTS]
-    ruled = ruled.with_columns(value_n=_value_n(ruled, constants))
-    refused = ruled.select(_REFUSED if window else _REFUSED_EVER).to_series()
+    ruled = ruled.with_columns_seq(value_n=_value_n(ruled, constants))
+    refused = ruled.select_seq(_REFUSED if window else _REFUSED_EVER).to_series()
     if not refused.any():
         return Accepted(narrowed(ruled, READINGS), empty(REJECTS))
     rejects = ruled.filter(refused).rechunk()  # polars 2.1 panics in format() over several chunks
-    rejects = rejects.with_columns(reason=_reason()).with_columns(detail=_detail())
+    rejects = rejects.with_columns_seq(reason=_reason()).with_columns_seq(detail=_detail())
     return Accepted(narrowed(ruled.filter(~refused), READINGS), shaped(rejects, REJECTS))
 
 
@@ -152,14 +152,14 @@ def _arithmetic(found: Unit, scale: Any, text: str | None) -> dict[str, Any]:
 def _value_n(ruled: pl.DataFrame, constants: list[pl.Expr]) -> pl.Series:
     """The exact quantity: vectorised where number and constants fit, by fractions elsewhere; the same result."""
     num, add, den = constants
-    stated = ruled.select(decimals(pl.col("value")).alias("stated"), *_CONSTANTS)
+    stated = ruled.select_seq(decimals(pl.col("value")).alias("stated"), *_CONSTANTS)
     bound = pl.col("stated").cast(pl.Float64).abs() * num.cast(pl.Float64).abs() + add.cast(pl.Float64).abs()
-    found = stated.select(fits=(bound < FITS).fill_null(False), value=half_even(pl.col("stated") * num + add, den))
+    found = stated.select_seq(fits=(bound < FITS).fill_null(False), value=half_even(pl.col("stated") * num + add, den))
     fits, value = found["fits"], found["value"]
     if fits.all():
         return value
     where = (~fits).arg_true()
-    slow = [_slow(*row) for row in ruled[where].select("value", "_factor", "_offset").rows()]
+    slow = [_slow(*row) for row in ruled[where].select_seq("value", "_factor", "_offset").rows()]
     return value.scatter(where, pl.Series(slow, dtype=EXACT))
 
 
@@ -208,7 +208,7 @@ def _reason() -> pl.Expr:
 def _span(seconds: pl.Expr) -> pl.Expr:
     """Seconds in the largest unit of which there are two.
 
-    >>> pl.DataFrame({"s": [90, 7300, 217_508_856]}).select(_span(pl.col("s")))["s"].to_list()
+    >>> pl.DataFrame({"s": [90, 7300, 217_508_856]}).select_seq(_span(pl.col("s")))["s"].to_list()
     ['90 s', '2 h', '2517 days']
     """
     text = pl.format("{} s", seconds)

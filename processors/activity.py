@@ -31,10 +31,10 @@ def activity(amounts: pl.DataFrame, sources: Iterable[Source], first: pl.DataFra
 
     >>> at = pl.datetime(2026, 1, 1, time_zone="UTC")
     >>> rows = pl.DataFrame({"meter": ["s/a:e", "s/b:e"], "amount_n": [100, 25], "covered_us": [60_000_000, 30_000_000]})
-    >>> rows = rows.with_columns(interval_start=at, estimated_n=0, suspect=False, lag_us=0)
-    >>> seen = rows.select("meter", first_observed_at=at)
+    >>> rows = rows.with_columns_seq(interval_start=at, estimated_n=0, suspect=False, lag_us=0)
+    >>> seen = rows.select_seq("meter", first_observed_at=at)
     >>> source = Source(source="x", site="s", scope=2, category="purchased_heat", measured_by="[s/a:e] - 0.5 * [s/b:e]")
-    >>> activity(rows, [source], seen, 60_000_000).select("quantity_n", "covered_us").rows()
+    >>> activity(rows, [source], seen, 60_000_000).select_seq("quantity_n", "covered_us").rows()
     [(88, 30000000)]
     """
     simple, other = [], []
@@ -67,7 +67,7 @@ def _computed(text: str) -> tuple[Expression | None, str | None]:
 def _joined(members: pl.DataFrame, amounts: pl.DataFrame) -> pl.DataFrame:
     """Rows of amounts with the members (text) that read their meter."""
     dtype = amounts.schema["meter"]
-    return amounts.join(members.with_columns(pl.col("meter").cast(dtype, strict=False)), on="meter", how="inner")
+    return amounts.join(members.with_columns_seq(pl.col("meter").cast(dtype, strict=False)), on="meter", how="inner")
 
 
 def _direct(amounts: pl.DataFrame, simple: list[tuple[str, str]]) -> pl.DataFrame:
@@ -94,7 +94,7 @@ def _combined(
     terms = terms.join(_expected(terms, members, first, base_us), on=_TERM, how="left")
     silent = (pl.col("expected").fill_null(0).cast(pl.Int64) - pl.col("present").cast(pl.Int64)).clip(0)
     share = pl.col("covered") // pl.when("total").then(pl.col("spanning") + silent).otherwise(1)
-    terms = terms.with_columns(covered_us=pl.when(pl.col("spanning") > 0).then(share))
+    terms = terms.with_columns_seq(covered_us=pl.when(pl.col("spanning") > 0).then(share))
     results = terms.group_by(_KEY).agg(
         covered_us=pl.col("covered_us").min(),
         suspect=pl.col("suspect").any(),
@@ -112,15 +112,15 @@ def _products(rows: pl.DataFrame) -> pl.DataFrame:
     """
     size = pl.max_horizontal(pl.col("amount_n").cast(pl.Float64).abs(), 1.0) * pl.col("factor").cast(pl.Float64).abs()
     wide = (size.sum().over("source") >= FITS) | pl.col("factor").is_null().any().over("source") | (pl.col("den").is_null())
-    rows = rows.with_columns(_wide=wide.fill_null(True))
+    rows = rows.with_columns_seq(_wide=wide.fill_null(True))
     sums = [
         (pl.col("amount_n") * pl.col("factor")).sum().alias("quantity_n"),
         (pl.col("estimated_n") * pl.max_horizontal("factor", big(0) - pl.col("factor"))).sum().alias("estimated_n"),
     ]
     fast = rows.filter(~pl.col("_wide")).group_by(*_KEY, "den").agg(sums)
-    found = fast.select(*_KEY, *(half_even(pl.col(name), pl.col("den")) for name in ("quantity_n", "estimated_n")))
+    found = fast.select_seq(*_KEY, *(half_even(pl.col(name), pl.col("den")) for name in ("quantity_n", "estimated_n")))
     exact: dict[tuple[str, object], list[Fraction]] = {}
-    odd = rows.filter("_wide").select(*_KEY, "amount_n", "estimated_n", "fraction")
+    odd = rows.filter("_wide").select_seq(*_KEY, "amount_n", "estimated_n", "fraction")
     for source, start, amount, estimated, fraction in odd.iter_rows():
         sums_of = exact.setdefault((source, start), [Fraction(0), Fraction(0)])
         sums_of[0] += Fraction(fraction) * amount
@@ -151,10 +151,12 @@ def _members(read: list[tuple[str, Expression]], known: list[str]) -> pl.DataFra
 
 def _expected(terms: pl.DataFrame, members: pl.DataFrame, first: pl.DataFrame, base_us: int) -> pl.DataFrame:
     """How many meters of each sum have spoken before the interval's end."""
-    since = first.select(pl.col("meter").cast(pl.String), "first_observed_at")
+    since = first.select_seq(pl.col("meter").cast(pl.String), "first_observed_at")
     starts = members.filter("total").join(since, on="meter").sort("first_observed_at")
-    counted = starts.select("source", "term", "first_observed_at", expected=pl.int_range(1, pl.len() + 1).over("source", "term"))
-    asked = terms.select(_TERM).with_columns(end=pl.col("interval_start") + pl.duration(microseconds=base_us)).sort("end")
+    counted = starts.select_seq(
+        "source", "term", "first_observed_at", expected=pl.int_range(1, pl.len() + 1).over("source", "term")
+    )
+    asked = terms.select_seq(_TERM).with_columns_seq(end=pl.col("interval_start") + pl.duration(microseconds=base_us)).sort("end")
     found = asked.join_asof(
         counted,
         left_on="end",
@@ -163,4 +165,4 @@ def _expected(terms: pl.DataFrame, members: pl.DataFrame, first: pl.DataFrame, b
         allow_exact_matches=False,
         check_sortedness=False,
     )
-    return found.select(*_TERM, "expected")
+    return found.select_seq(*_TERM, "expected")

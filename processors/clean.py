@@ -42,13 +42,13 @@ def clean(readings: pl.DataFrame, meters: Meters) -> Cleaned:
     frame = neighboured(series(readings, meters))
     if not (frame["change_n"] < 0).any() and frame["max_rate_n"].null_count() == frame.height:  # no falls, no limits
         return Cleaned(readings, empty(EVENTS), frame)
-    flags = frame.select(_CONTRADICTIONS)
+    flags = frame.select_seq(_CONTRADICTIONS)
     contradicts = flags["spike"] | flags["glitch"]
     if not contradicts.any():
         return Cleaned(readings, empty(EVENTS), frame)
     word = pl.when(flags["spike"]).then(pl.lit("spike")).otherwise(pl.lit("glitch"))
-    out = frame.with_columns(event=word).filter(contradicts)
-    named = out.rechunk().with_columns(  # polars 2.1 panics in format() over several chunks
+    out = frame.with_columns_seq(event=word).filter(contradicts)
+    named = out.rechunk().with_columns_seq(  # polars 2.1 panics in format() over several chunks
         at="observed_at", detail=pl.format("{}, and back: taken out", change_text())
     )
     left = pl.repeat(True, readings.height, eager=True).scatter(out["row"], False)

@@ -26,7 +26,7 @@ def collapse(readings: pl.DataFrame, payloads: Payloads) -> pl.DataFrame:
     >>> from schemas.frames import READINGS, shaped
     >>> at = lambda second: datetime(2026, 1, 1, 0, 0, second, tzinfo=UTC)
     >>> rows = [{"meter": "s/a:e", "observed_at": at(0), "value_n": v, "received_at": at(r)} for v, r in ((7, 1), (8, 2), (7, 3))]
-    >>> collapse(shaped(pl.DataFrame(rows), READINGS), lambda ids: pl.DataFrame()).select("value_n", "received_at").rows()
+    >>> collapse(shaped(pl.DataFrame(rows), READINGS), lambda ids: pl.DataFrame()).select_seq("value_n", "received_at").rows()
     [(8, datetime.datetime(2026, 1, 1, 0, 0, 2, tzinfo=zoneinfo.ZoneInfo(key='UTC')))]
     """
     eventful = readings["event"].is_not_null()
@@ -44,7 +44,7 @@ def _collapse(readings: pl.DataFrame, by: str, payloads: Payloads) -> pl.DataFra
         return placed
     last = first.shift(-1, fill_value=True)
     single = first & last
-    several = placed.with_columns(_key=first.cast(pl.UInt32).cum_sum()).filter(~single)
+    several = placed.with_columns_seq(_key=first.cast(pl.UInt32).cum_sum()).filter(~single)
     chosen = _choose(several, payloads).drop("_key")
     kept = pl.concat([placed.filter(single), chosen])
     return ordered(kept) if by == "observed_at" else kept
@@ -64,7 +64,7 @@ def _choose(several: pl.DataFrame, payloads: Payloads) -> pl.DataFrame:
     ties = latest.filter(pl.col("_key").is_in(open_keys.implode()))
     torn = ties.filter(pl.col("message").n_unique().over("_key") > 1)
     asked = payloads(torn["message"].unique().sort().to_list()) if torn.height else _NONE
-    said = asked.select(pl.col("message").cast(pl.Int64), "topic", pl.col("payload").cast(pl.Binary)).unique("message")
+    said = asked.select_seq(pl.col("message").cast(pl.Int64), "topic", pl.col("payload").cast(pl.Binary)).unique("message")
     ties = ties.join(said, on="message", how="left")
     # what is equal even in topic, payload and index comes from one text, so that the last columns never decide about a value
     order = ["_key", "topic", "payload", "index", "value_n", "observed_at", "quality", "unit", "device", "message"]

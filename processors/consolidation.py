@@ -19,4 +19,4 @@ def consolidated(figures: pl.DataFrame, plan: Plan) -> pl.DataFrame:
         shares, left_on="interval_start", right_on="start", by="site", check_sortedness=False
     )
     share = rows["share_n"].fill_null(0)
-    return rows.with_columns(scale(rows[name], share).alias(name) for name in _PARTS).drop("start", "share_n")
+    return rows.with_columns_seq(scale(rows[name], share).alias(name) for name in _PARTS).drop("start", "share_n")

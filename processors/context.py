@@ -38,13 +38,13 @@ def lacking(raw: pl.DataFrame, kept: pl.DataFrame, window: tuple[datetime, datet
     reach = (
         raw.filter(continuous).group_by(named).agg(low=time.min(), high=time.max(), counter=(pl.col("kind") == "counter").any())
     )
-    outer = kept.filter(continuous).with_columns(named).join(reach, on="meter")
+    outer = kept.filter(continuous).with_columns_seq(named).join(reach, on="meter")
     judged = outer.filter(~pl.col("counter") | ((time > pl.col("low")) & (time < pl.col("high"))))
     sides = judged.group_by("meter").agg(since=time.min(), until=time.max())
-    found = reach.join(sides, on="meter", how="left").join(whole.with_columns(named), on="meter", how="left")
+    found = reach.join(sides, on="meter", how="left").join(whole.with_columns_seq(named), on="meter", how="left")
     before = (pl.col("low") > pl.col("first")) & ~(pl.col("since") <= start).fill_null(False)
     after = (pl.col("high") < pl.col("last")) & ~(pl.col("until") >= end).fill_null(False)
-    return found.select("meter", before=before.fill_null(False), after=after.fill_null(False)).filter(
+    return found.select_seq("meter", before=before.fill_null(False), after=after.fill_null(False)).filter(
         pl.col("before") | pl.col("after")
     )
 
@@ -58,20 +58,20 @@ def peaks(kept: pl.DataFrame, meters: Meters, before: pl.DataFrame | None = None
     >>> from schemas.frames import READINGS, shaped
     >>> rows = pl.DataFrame({"meter": "m", "kind": "counter", "value_n": [9, 10, 3, 5, 4]})
     >>> days = pl.datetime_range(pl.datetime(2026, 1, 1), pl.datetime(2026, 1, 5))
-    >>> rows = shaped(rows.with_columns(observed_at=days), READINGS)
+    >>> rows = shaped(rows.with_columns_seq(observed_at=days), READINGS)
     >>> rule = pl.DataFrame({"meter": ["m"], "jitter_n": [1], "net": [False]})
     >>> peaks(rows, Meters(shaped(rule, RULES), pl.DataFrame(schema=SWAPS))).rows()
     [('m', 5)]
     """
     frame = flagged(neighboured(series(kept, meters)))
     edge = pl.col("new") | pl.col("rollover") | pl.col("reset") | pl.col("unstated")
-    frame = frame.with_columns(pl.col("meter").cast(pl.String), era=edge.cast(pl.UInt32).cum_sum())
+    frame = frame.with_columns_seq(pl.col("meter").cast(pl.String), era=edge.cast(pl.UInt32).cum_sum())
     last = frame.filter(pl.col("era") == pl.col("era").max().over("meter"))
     found = last.group_by("meter", maintain_order=True).agg(peak_n=pl.col("value_n").max(), era=pl.col("era").first())
     if before is not None and before.height:
         first = frame.group_by("meter").agg(first=pl.col("era").min())
-        seeds = before.select(pl.col("meter").cast(pl.String), pl.col("peak_n").cast(EXACT).alias("seed_n"))
+        seeds = before.select_seq(pl.col("meter").cast(pl.String), pl.col("peak_n").cast(EXACT).alias("seed_n"))
         found = found.join(first, on="meter").join(seeds, on="meter", how="left", maintain_order="left")
         same = pl.col("era") == pl.col("first")
-        found = found.with_columns(peak_n=pl.when(same).then(pl.max_horizontal("peak_n", "seed_n")).otherwise("peak_n"))
-    return found.select("meter", "peak_n")
+        found = found.with_columns_seq(peak_n=pl.when(same).then(pl.max_horizontal("peak_n", "seed_n")).otherwise("peak_n"))
+    return found.select_seq("meter", "peak_n")

@@ -23,23 +23,23 @@ def series(readings: pl.DataFrame, meters: Meters) -> pl.DataFrame:
     (side 1, where the new series starts); their value is null where it is not stated. It needs a reading on both sides, since
     nothing is extrapolated. `row` is the place in the given frame, null for a stated reading.
     """
-    counters = readings.select(_ROW, *_COLUMNS, _NO_SIDE)
+    counters = readings.select_seq(_ROW, *_COLUMNS, _NO_SIDE)
     counting = readings["kind"] == "counter"
     counters = ordered(counters if counting.all() else counters.filter(counting))
     stated = _between(counters, meters.swaps)
     if stated.height:
         swapped = pl.col("meter").cast(pl.String).is_in(stated["meter"].unique().to_list())
         texts = ["device", "feed", "unit"]  # as text: a stated device may be none of an enumeration
-        counters = counters.with_columns(pl.col(texts).cast(pl.String))
+        counters = counters.with_columns_seq(pl.col(texts).cast(pl.String))
         meter = pl.col("meter").cast(counters.schema["meter"])
-        added = stated.select(meter, *texts, pl.col("at").alias("observed_at"), "value_n", "side")
-        both = pl.concat([counters.filter(swapped).with_columns(side=pl.lit(2, dtype=pl.Int8)), added], how="diagonal")
-        both = ordered(both, then=("side",)).with_columns(pl.when(pl.col("side") < 2).then("side").alias("side"))
+        added = stated.select_seq(meter, *texts, pl.col("at").alias("observed_at"), "value_n", "side")
+        both = pl.concat([counters.filter(swapped).with_columns_seq(side=pl.lit(2, dtype=pl.Int8)), added], how="diagonal")
+        both = ordered(both, then=("side",)).with_columns_seq(pl.when(pl.col("side") < 2).then("side").alias("side"))
         counters = pl.concat([counters.filter(~swapped), both], how="diagonal")
     counters = ruled(counters, meters.rules, _RULES, IDENTITY)
     alike = meters.rules["meter"].n_unique() == meters.rules.height
     new = edges(counters, "meter") if alike else edges(counters, "meter", "base")
-    return counters.with_columns(new=pl.lit(new) | (pl.col("side") == 1).fill_null(False))
+    return counters.with_columns_seq(new=pl.lit(new) | (pl.col("side") == 1).fill_null(False))
 
 
 def _between(counters: pl.DataFrame, swaps: pl.DataFrame) -> pl.DataFrame:
@@ -50,12 +50,12 @@ def _between(counters: pl.DataFrame, swaps: pl.DataFrame) -> pl.DataFrame:
     seen = counters.filter(pl.col("meter").cast(pl.String).is_in(wanted)).group_by(pl.col("meter").cast(pl.String))
     spans = seen.agg(first=pl.col("observed_at").min(), last=pl.col("observed_at").max())
     inside = (pl.col("first") < pl.col("swap")) & (pl.col("swap") <= pl.col("last"))
-    return swaps.join(spans, on="meter").filter(inside & (pl.col("first") <= pl.col("at"))).select(swaps.columns)
+    return swaps.join(spans, on="meter").filter(inside & (pl.col("first") <= pl.col("at"))).select_seq(swaps.columns)
 
 
 def neighboured(frame: pl.DataFrame) -> pl.DataFrame:
     """Adds change_n and span_us from the reading before within the series (null where a series starts)."""
-    return frame.with_columns(_NEIGHBOURED)
+    return frame.with_columns_seq(_NEIGHBOURED)
 
 
 def _change(value: pl.Expr) -> pl.Expr:
@@ -76,7 +76,7 @@ def faster(amount_n: pl.Expr, span_us: pl.Expr) -> pl.Expr:
     >>> from schemas.numeric import N
     >>> row = {"a": [N, N + 1], "us": [60_000_000] * 2, "max_rate_n": [60 * N] * 2}
     >>> frame = pl.DataFrame(row, schema={"a": EXACT, "us": pl.Int64, "max_rate_n": EXACT})
-    >>> frame.select(x=faster(pl.col("a"), pl.col("us")))["x"].to_list()
+    >>> frame.select_seq(x=faster(pl.col("a"), pl.col("us")))["x"].to_list()
     [False, True]
     """
     return amount_n.abs() * big(HOUR_US) > pl.col("max_rate_n") * span_us.cast(EXACT)
@@ -94,22 +94,22 @@ def flagged(frame: pl.DataFrame) -> pl.DataFrame:
     >>> types = dict.fromkeys(["value_n", "change_n", "rollover_n", "jitter_n", "max_rate_n"], EXACT)
     >>> row |= {"jitter_n": [1] * 3, "max_rate_n": [None] * 3, "net": [False] * 3, "side": [None] * 3}
     >>> frame = pl.DataFrame(row, schema=types | {"span_us": pl.Int64, "net": pl.Boolean, "side": pl.Int8})
-    >>> flagged(frame).select("amount_n", "rollover", "jitter", "reset").rows()[1:]
+    >>> flagged(frame).select_seq("amount_n", "rollover", "jitter", "reset").rows()[1:]
     [(5, True, False, False), (0, False, True, False)]
     """
     change, roll = pl.col("change_n"), pl.col("rollover_n")
     fall = (change < 0) & ~pl.col("net").fill_null(False)
     if not (frame["change_n"] < 0).any():
         none = [pl.lit(False).alias(flag) for flag in ("rollover", "jitter", "reset", "unstated")]
-        return frame.with_columns(change.alias("amount_n"), *none)
+        return frame.with_columns_seq(change.alias("amount_n"), *none)
     step = change % roll
     rolled = ((change < 0) & (step * big(2) < roll) & ~faster(step, pl.col("span_us")).fill_null(False)).fill_null(False)
     stated = pl.col("side").is_not_null() | pl.col("side").shift(1).is_not_null()
-    frame = frame.with_columns(_fall=fall.fill_null(False), rollover=rolled, _step=step)
+    frame = frame.with_columns_seq(_fall=fall.fill_null(False), rollover=rolled, _step=step)
     within = (big(0) - change <= pl.col("jitter_n")).fill_null(False)
-    frame = frame.with_columns(jitter=pl.col("_fall") & ~pl.col("rollover") & within)
+    frame = frame.with_columns_seq(jitter=pl.col("_fall") & ~pl.col("rollover") & within)
     rest = pl.col("_fall") & ~pl.col("rollover") & ~pl.col("jitter")
-    frame = frame.with_columns(reset=rest & ~stated, unstated=rest & stated)
+    frame = frame.with_columns_seq(reset=rest & ~stated, unstated=rest & stated)
     amount = (
         pl.when("rollover")
         .then(pl.col("_step"))
@@ -121,7 +121,7 @@ def flagged(frame: pl.DataFrame) -> pl.DataFrame:
         .then(big(0) + pl.lit(None, dtype=EXACT))
         .otherwise(change)
     )
-    return frame.with_columns(amount_n=amount).drop("_fall", "_step")
+    return frame.with_columns_seq(amount_n=amount).drop("_fall", "_step")
 
 
 def peaked(frame: pl.DataFrame, peaks: pl.DataFrame | None) -> pl.DataFrame:
@@ -142,18 +142,20 @@ def peaked(frame: pl.DataFrame, peaks: pl.DataFrame | None) -> pl.DataFrame:
         return frame
     value = pl.col("value_n")
     if seeded:
-        known = peaks.select(pl.col("meter").cast(pl.String).alias("_name"), pl.col("peak_n").cast(EXACT)).unique("_name")  # type: ignore[union-attr]  # seeded
-        frame = frame.with_columns(_name=pl.col("meter").cast(pl.String)).join(
+        known = peaks.select_seq(pl.col("meter").cast(pl.String).alias("_name"), pl.col("peak_n").cast(EXACT)).unique("_name")  # type: ignore[union-attr]  # seeded
+        frame = frame.with_columns_seq(_name=pl.col("meter").cast(pl.String)).join(
             known, on="_name", how="left", maintain_order="left"
         )
         first = edges(frame, "meter")
-        frame = frame.with_columns(_top=pl.when(first).then(pl.max_horizontal(value, "peak_n")).otherwise(value)).drop(
+        frame = frame.with_columns_seq(_top=pl.when(first).then(pl.max_horizontal(value, "peak_n")).otherwise(value)).drop(
             "_name", "peak_n"
         )
     else:
-        frame = frame.with_columns(_top=value)
+        frame = frame.with_columns_seq(_top=value)
     era = pl.col("new") | pl.col("rollover") | pl.col("reset") | pl.col("unstated")
-    frame = frame.with_columns(_era=era.cast(pl.UInt32).cum_sum()).with_columns(_top=pl.col("_top").cum_max().over("_era"))
+    frame = frame.with_columns_seq(_era=era.cast(pl.UInt32).cum_sum()).with_columns_seq(
+        _top=pl.col("_top").cum_max().over("_era")
+    )
     before = pl.col("_top").shift(1)
     below = before - (value - pl.col("change_n"))  # how far the reading before lies under the maximum
     passed = (
@@ -163,14 +165,14 @@ def peaked(frame: pl.DataFrame, peaks: pl.DataFrame | None) -> pl.DataFrame:
         .then(pl.max_horizontal(pl.col("amount_n") - below, big(0)))
         .otherwise(pl.col("_top") - before)
     )
-    return frame.with_columns(amount_n=passed).drop("_top", "_era")
+    return frame.with_columns_seq(amount_n=passed).drop("_top", "_era")
 
 
 def change_text() -> pl.Expr:
     """`81234.5 -> 3 kWh`: the reading before and this one.
 
     >>> row = {"value_n": [18_194 * 10**6], "change_n": [-12_345_678 * 10**9], "base": ["kWh"]}
-    >>> pl.DataFrame(row, schema_overrides={"value_n": EXACT, "change_n": EXACT}).select(change_text()).item()
+    >>> pl.DataFrame(row, schema_overrides={"value_n": EXACT, "change_n": EXACT}).select_seq(change_text()).item()
     '12345696.194 -> 18.194 kWh'
     """
     was, is_ = pl.col("value_n") - pl.col("change_n"), pl.col("value_n")

@@ -32,32 +32,32 @@ def times(found: pl.DataFrame, plan: Plan) -> pl.DataFrame:
     """TIMES of figures that have who and number; intervals count once, whatever number of figures they have."""
     each = found.group_by(*_PERIOD, "interval_start").agg(pl.col("covered_us").max(), pl.col("source").first())
     slots = plan.table.filter(pl.col("expect").is_not_null() | pl.col("expect_us").is_not_null())
-    plain = each.join(slots, on="source", how="anti").with_columns(
+    plain = each.join(slots, on="source", how="anti").with_columns_seq(
         slot=pl.lit(None, dtype=TIME), slot_end=pl.lit(None, dtype=TIME)
     )
-    parts = each.join(slots.select("source", "zone", "expect", "expect_us"), on="source")
+    parts = each.join(slots.select_seq("source", "zone", "expect", "expect_us"), on="source")
     some = [_slots(part) for part in parts.partition_by("expect", "expect_us", "zone")]
-    return merged(pl.concat([plain.select(TIMES.keys()), *some]))
+    return merged(pl.concat([plain.select_seq(TIMES.keys()), *some]))
 
 
 def merged(parts: pl.DataFrame) -> pl.DataFrame:
     """One row a source, period and slot."""
     total = pl.when(pl.col("covered_us").count() > 0).then(pl.col("covered_us").sum()).alias("covered_us")
-    return parts.group_by(*_PERIOD, "slot", "slot_end").agg(total).select(TIMES.keys())
+    return parts.group_by(*_PERIOD, "slot", "slot_end").agg(total).select_seq(TIMES.keys())
 
 
 def _slots(part: pl.DataFrame) -> pl.DataFrame:
     """Events with the span of `expect` that each falls into: of the local calendar, or of a fixed length since 1970 (UTC)."""
-    zone, expect, length = part.select("zone", "expect", "expect_us").row(0)
+    zone, expect, length = part.select_seq("zone", "expect", "expect_us").row(0)
     if expect in CALENDAR:
         first: datetime = part["interval_start"].min()  # type: ignore[assignment]  # a column of times
         last: datetime = part["interval_start"].max()  # type: ignore[assignment]  # a column of times
-        spans = periods(expect, zone, first, last.replace(day=1, year=last.year + 2)).select(slot="start", slot_end="end")
+        spans = periods(expect, zone, first, last.replace(day=1, year=last.year + 2)).select_seq(slot="start", slot_end="end")
         part = part.sort("interval_start").join_asof(spans, left_on="interval_start", right_on="slot", coalesce=False)
     else:
         begin = (pl.col("interval_start").dt.epoch("us") // length * length).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-        part = part.with_columns(slot=begin, slot_end=begin + pl.duration(microseconds=length))
-    return part.select(pl.col(c).cast(t) for c, t in TIMES.items())
+        part = part.with_columns_seq(slot=begin, slot_end=begin + pl.duration(microseconds=length))
+    return part.select_seq(pl.col(c).cast(t) for c, t in TIMES.items())
 
 
 def active(rows: Layout, plan: Plan, first: pl.DataFrame) -> pl.DataFrame:
@@ -65,7 +65,7 @@ def active(rows: Layout, plan: Plan, first: pl.DataFrame) -> pl.DataFrame:
 
     first: meter, first_observed_at.
     """
-    first = first.with_columns(pl.col("meter").cast(pl.String))
+    first = first.with_columns_seq(pl.col("meter").cast(pl.String))
     spoke = (
         plan.meters(first["meter"].to_list()).join(first, on="meter").group_by("source").agg(pl.col("first_observed_at").min())
     )
@@ -73,7 +73,7 @@ def active(rows: Layout, plan: Plan, first: pl.DataFrame) -> pl.DataFrame:
     spans = (
         rows.who.join(spoke, on="source", how="left")
         .join(rows.calendar, on="calendar")
-        .select(
+        .select_seq(
             "who",
             "source",
             "number",
@@ -91,8 +91,8 @@ def covered(spans: pl.DataFrame, found: pl.DataFrame, rows: Layout, plan: Plan) 
     """
     named = pl.col("expect").replace_strict(_LENGTH, default=None, return_dtype=pl.Int64)
     length = pl.coalesce(named, pl.col("expect_us") // 1_000_000)
-    facts = plan.table.select("source", "event", counts=length <= _LENGTH[rows.request.interval])
-    timed = found.filter(pl.col("slot").is_null()).select(*_PERIOD, "covered_us", heard=pl.lit(True))
+    facts = plan.table.select_seq("source", "event", counts=length <= _LENGTH[rows.request.interval])
+    timed = found.filter(pl.col("slot").is_null()).select_seq(*_PERIOD, "covered_us", heard=pl.lit(True))
     slots = spans.join(found.drop_nulls("slot").drop("covered_us"), on=_PERIOD)
     inside = pl.min_horizontal("finish", "slot_end") - pl.max_horizontal("begin", "slot")
     slots = slots.group_by(_PERIOD).agg(slots_us=inside.dt.total_microseconds().clip(0).sum())
@@ -100,5 +100,7 @@ def covered(spans: pl.DataFrame, found: pl.DataFrame, rows: Layout, plan: Plan) 
     expected = (pl.col("finish") - pl.col("begin")).dt.total_microseconds()
     own = pl.when(pl.col("heard").is_null()).then(0).otherwise("covered_us")
     span = pl.when(~pl.col("event")).then(own).when("counts").then(pl.col("slots_us").fill_null(0)).cast(pl.Int64)
-    time = time.with_columns(covered_us=pl.when(span.is_not_null()).then(pl.min_horizontal(span, expected)), expected_us=expected)
-    return time.select(*_PERIOD, "covered_us", expected_us=pl.when(pl.col("covered_us").is_not_null()).then("expected_us"))
+    time = time.with_columns_seq(
+        covered_us=pl.when(span.is_not_null()).then(pl.min_horizontal(span, expected)), expected_us=expected
+    )
+    return time.select_seq(*_PERIOD, "covered_us", expected_us=pl.when(pl.col("covered_us").is_not_null()).then("expected_us"))

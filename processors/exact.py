@@ -7,6 +7,7 @@ formula through Python integers, so that the result never depends on which way a
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from functools import lru_cache
 
 import polars as pl
 
@@ -20,6 +21,7 @@ HOUR_US = 3_600_000_000
 FITS = 1.6e38  # a little below 2**127, for a product judged by its double
 
 
+@lru_cache(maxsize=1000)
 def big(value: int) -> pl.Expr:
     """An integer as a 128-bit literal."""
     return pl.lit(value, dtype=EXACT)
@@ -29,7 +31,7 @@ def half_even(numerator: pl.Expr, denominator: pl.Expr) -> pl.Expr:
     """Quotient rounded half to even; the denominator is positive and below 2**126.
 
     >>> frame = pl.DataFrame({"x": [5, 15, 25, -5, -15, 26]}, schema={"x": pl.Int128})
-    >>> frame.select(half_even(pl.col("x"), big(10)))["x"].to_list()
+    >>> frame.select_seq(half_even(pl.col("x"), big(10)))["x"].to_list()
     [0, 2, 2, 0, -2, 3]
     """
     floor = numerator // denominator
@@ -80,7 +82,7 @@ def decimals(text: pl.Expr) -> pl.Expr:
     A text of at most 19 bytes has at most 18 decimals, unless it has an exponent.
 
     >>> frame = pl.DataFrame({"x": ["10.5", "1e-7", "-.25", "12345678901234567890", "x"]})
-    >>> frame.select(decimals(pl.col("x")))["x"].to_list()
+    >>> frame.select_seq(decimals(pl.col("x")))["x"].to_list()
     [10500000000000000000, None, -250000000000000000, None, None]
     """
     short = (text.str.len_bytes() <= 19) & ~text.str.contains_any(["e", "E"])
@@ -93,7 +95,7 @@ def linear_floor(amount: pl.Expr, elapsed: pl.Expr, total: pl.Expr) -> pl.Expr:
     The uniform rate gives F(t) = amount t / T; differences of floor(F) telescope to the whole.
 
     >>> frame = pl.DataFrame({"a": [10], "t": [1], "T": [3]}, schema=dict.fromkeys("atT", pl.Int128))
-    >>> [frame.select(linear_floor(pl.col("a"), big(t), pl.col("T"))).item() for t in range(4)]
+    >>> [frame.select_seq(linear_floor(pl.col("a"), big(t), pl.col("T"))).item() for t in range(4)]
     [0, 3, 6, 10]
     """
     return amount * elapsed // total
@@ -109,7 +111,7 @@ def ramp_floor(rate0: pl.Expr, rate1: pl.Expr, elapsed: pl.Expr, total: pl.Expr)
 
     >>> frame = pl.DataFrame({"x": [60 * N], "y": [120 * N], "T": [600_000_000]}, schema=dict.fromkeys("xyT", pl.Int128))
     >>> half, all = (big(t * 60_000_000) for t in (5, 10))
-    >>> [frame.select(ramp_floor(pl.col("x"), pl.col("y"), t, pl.col("T"))).item() / N for t in (half, all)]
+    >>> [frame.select_seq(ramp_floor(pl.col("x"), pl.col("y"), t, pl.col("T"))).item() / N for t in (half, all)]
     [6.25, 15.0]
     """
     doubled = total * big(2)
@@ -126,11 +128,11 @@ def guarded(
     >>> guarded(frame, pl.col("x").cast(pl.Float64) ** 2, square, lambda x: x * x // 10**30, ["x"]).to_list()
     [0, 1000000000000000000000000000000]
     """
-    fits = frame.select(fits=(size < FITS).fill_null(True))["fits"]
-    value = frame.select(value=fast)["value"]
+    fits = frame.select_seq(fits=(size < FITS).fill_null(True))["fits"]
+    value = frame.select_seq(value=fast)["value"]
     if fits.all():
         return value
-    odd = frame.filter(~fits).select(arguments).rows()
+    odd = frame.filter(~fits).select_seq(arguments).rows()
     exact = pl.Series("exact", [None if None in row else slow(*row) for row in odd], dtype=EXACT)
     where = (~fits).arg_true()
     return value.scatter(where, exact)

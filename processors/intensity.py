@@ -26,7 +26,7 @@ def intensity(frame: pl.DataFrame, levels: pl.DataFrame, base_us: int) -> pl.Dat
     """
     known = (
         levels.filter(~pl.col("unit").cast(pl.String).is_in(_strange(levels)).fill_null(False))
-        .select(
+        .select_seq(
             live=pl.col("meter").cast(pl.String),
             at="observed_at",
             value="value_n",
@@ -38,11 +38,11 @@ def intensity(frame: pl.DataFrame, levels: pl.DataFrame, base_us: int) -> pl.Dat
     rows = frame.with_row_index("row").filter(pl.col("live").is_not_null()).sort("interval_start")
     rows = rows.join_asof(known, left_on="interval_start", right_on="at", by="live", check_sortedness=False, coalesce=False)
     age = (pl.col("interval_start") - pl.col("at")).dt.total_microseconds()
-    rows = rows.with_columns(held=(age < pl.col("live_max_age_us")).fill_null(False))
+    rows = rows.with_columns_seq(held=(age < pl.col("live_max_age_us")).fill_null(False))
     rows = rows.filter((pl.col("live_role") == "use") | (pl.col("held") == (pl.col("live_role") == "losses")))
     rows = _priced(rows, base_us)
     plain = frame.with_row_index("row").filter(pl.col("live").is_null())
-    return pl.concat([plain, rows.select(plain.columns)]).sort("row").drop("row")
+    return pl.concat([plain, rows.select_seq(plain.columns)]).sort("row").drop("row")
 
 
 def _strange(levels: pl.DataFrame) -> list[str]:
@@ -85,7 +85,7 @@ def _priced(rows: pl.DataFrame, base_us: int) -> pl.DataFrame:
     }
     changed = {name: pl.when(held).then(value).otherwise(pl.col(name)) for name, value in facts.items()}
     fallback = pl.col("fallback") | (~held & (pl.col("live_role") == "use"))
-    return rows.with_columns(said).with_columns(**changed, fallback=fallback)
+    return rows.with_columns_seq(said).with_columns_seq(**changed, fallback=fallback)
 
 
 def _both(one: pl.Expr, other: pl.Expr) -> pl.Expr:

@@ -59,19 +59,19 @@ def layout(plan: Plan, request: Request) -> Layout:
     rows = [(site, *window) for site, window in sorted(request.windows.items()) if window[0] < window[1]]
     ranges: Any = {"site": pl.String, "window_start": TIME, "window_end": TIME}
     windows = pl.DataFrame(rows, schema=ranges, orient="row")
-    facts = plan.table.select("source", "site", "zone", "active_from", "active_to").join(plan.tagged, on="source")
+    facts = plan.table.select_seq("source", "site", "zone", "active_from", "active_to").join(plan.tagged, on="source")
     lines = plan.lines.join(facts, on="source").join(windows, on="site").filter(_wanted(request)).sort(LINE, nulls_last=True)
     lines = _over(lines, list(request.group_by), (pl.col("zone").n_unique() > 1).alias("mixed"))
     local = pl.col("site") if request.interval == "all" else pl.col("zone")
     common = pl.col("mixed") if request.interval in CLOCK else pl.lit(False)
-    lines = lines.with_columns(calendar=pl.when(common).then(pl.lit("UTC")).otherwise(local)).with_row_index("line")
+    lines = lines.with_columns_seq(calendar=pl.when(common).then(pl.lit("UTC")).otherwise(local)).with_row_index("line")
     each = ["source", "site", "calendar", "active_from", "active_to", "window_start", "window_end"]
-    who = lines.select(each).unique(maintain_order=True).with_row_index("who")
-    lines = lines.join(who.select("who", "source", "calendar"), on=["source", "calendar"], maintain_order="left")
+    who = lines.select_seq(each).unique(maintain_order=True).with_row_index("who")
+    lines = lines.join(who.select_seq("who", "source", "calendar"), on=["source", "calendar"], maintain_order="left")
     members, groups = _members(lines, list(request.group_by))
     return Layout(
         request,
-        lines.select(*LINE, "line", "who", "calendar", "window_start", "window_end"),
+        lines.select_seq(*LINE, "line", "who", "calendar", "window_start", "window_end"),
         members,
         groups,
         who,
@@ -90,7 +90,7 @@ def _wanted(request: Request) -> pl.Expr:
 
 def _over(lines: pl.DataFrame, group: list[str], fact: pl.Expr) -> pl.DataFrame:
     """A fact of each group, beside its lines; without grouping columns all lines are one group."""
-    whole = lines.with_columns(pl.lit(0).alias("whole"))
+    whole = lines.with_columns_seq(pl.lit(0).alias("whole"))
     keys = group or ["whole"]
     return whole.join(whole.group_by(keys).agg(fact), on=keys, nulls_equal=True, maintain_order="left").drop("whole")
 
@@ -104,13 +104,13 @@ def _members(lines: pl.DataFrame, group: list[str]) -> tuple[pl.DataFrame, pl.Da
     bases = pl.col("basis").filter(pl.col("basis") != "").unique().sort().alias("bases")
     lines = _over(_over(lines, group, bases), group, pl.col("scope").is_not_null().any().alias("scoped"))
     own = pl.when(pl.col("basis") != "").then(pl.concat_list("basis")).when(pl.col("bases").list.len() > 0).then("bases")
-    lines = lines.with_columns(row_basis=own.otherwise(pl.concat_list(pl.lit("")))).explode("row_basis")
+    lines = lines.with_columns_seq(row_basis=own.otherwise(pl.concat_list(pl.lit("")))).explode("row_basis")
     key = [*group, "row_basis"]
     groups = lines.group_by(key).agg(pl.col("mixed").any()).sort(key, nulls_last=True).with_row_index("group")
-    members = lines.join(groups.select("group", *key), on=key, nulls_equal=True)
+    members = lines.join(groups.select_seq("group", *key), on=key, nulls_equal=True)
     adds = pl.col("scope").is_not_null() | ~pl.col("scoped")
-    members = members.select("line", "who", "group", "site", "expected", adds=adds)
-    return members, groups.select("group", *group, "mixed", basis="row_basis")
+    members = members.select_seq("line", "who", "group", "site", "expected", adds=adds)
+    return members, groups.select_seq("group", *group, "mixed", basis="row_basis")
 
 
 def _calendar(lines: pl.DataFrame, interval: str) -> pl.DataFrame:
@@ -119,9 +119,9 @@ def _calendar(lines: pl.DataFrame, interval: str) -> pl.DataFrame:
     ranges = lines.group_by("calendar").agg(pl.col("zone").first(), pl.col("window_start").min(), pl.col("window_end").max())
     for calendar, zone, start, end in ranges.sort("calendar").rows():
         found = periods(interval, "UTC" if calendar == "UTC" else zone, start, end)
-        parts.append(found.select(pl.lit(calendar).alias("calendar"), "period", "start", "end"))
+        parts.append(found.select_seq(pl.lit(calendar).alias("calendar"), "period", "start", "end"))
     frame = pl.concat(parts).sort("start", "calendar").with_row_index("number")
     order, done = pl.col("start"), pl.col("end")
     if lines["mixed"].any():  # a period's row waits for all zones
         order, done = order.min().over("period"), done.max().over("period")
-    return frame.with_columns(common=pl.col("number").min().over("period"), order=order, done=done)
+    return frame.with_columns_seq(common=pl.col("number").min().over("period"), order=order, done=done)

@@ -29,7 +29,7 @@ def numbers(exact: pl.Series, per: Fraction = Fraction(1)) -> pl.Series:
     times, by = share.numerator, share.denominator
     low, high = int(exact.min() or 0), int(exact.max() or 0)  # type: ignore[arg-type]  # integers
     if max(-low, high) * times < _WHOLE and by < _WHOLE:
-        whole = exact.alias("n").to_frame().select(pl.col("n") * pl.lit(times, dtype=EXACT)).to_series()
+        whole = exact.alias("n").to_frame().select_seq(pl.col("n") * pl.lit(times, dtype=EXACT)).to_series()
         return ratio(whole, pl.repeat(by, len(whole), dtype=pl.Int64, eager=True))
     # int / int is correctly rounded, however long the integers are
     return pl.Series(exact.name, [None if n is None else n * times / by for n in exact.to_list()], dtype=pl.Float64)
@@ -52,7 +52,7 @@ def in_units(exact: pl.Series, units: pl.Series) -> pl.Series:
     parts = []
     for name in frame["u"].unique().drop_nulls().sort():
         some = frame.filter(u=name)
-        parts.append(some.select("row").with_columns(numbers(some["n"], per_base(name)).alias("value")))
+        parts.append(some.select_seq("row").with_columns_seq(numbers(some["n"], per_base(name)).alias("value")))
     found = pl.concat(parts) if parts else pl.DataFrame(schema={"row": pl.UInt32, "value": pl.Float64})
     return frame.join(found, on="row", how="left", maintain_order="left")["value"]
 
@@ -72,10 +72,10 @@ def finish_base(figures: pl.DataFrame, plan: Plan, clock: Mapping[str, datetime]
     figures. coverage is null for events; estimated_share is of the activity; unpriced_share is 0 or 1.
     """
     base = pl.duration(microseconds=plan.base_us)
-    rows = figures.with_columns(pl.col(name).cast(pl.String) for name, kind in FIGURES.items() if kind == pl.String)
+    rows = figures.with_columns_seq(pl.col(name).cast(pl.String) for name, kind in FIGURES.items() if kind == pl.String)
     estimated = ratio(rows["estimated_n"], rows["activity_n"].abs())
     coverage = ratio(rows["covered_us"], pl.repeat(plan.base_us, len(rows), dtype=pl.Int64, eager=True))
-    rows = rows.join(plan.tagged, on="source", how="left", maintain_order="left").with_columns(
+    rows = rows.join(plan.tagged, on="source", how="left", maintain_order="left").with_columns_seq(
         interval_end=pl.col("interval_start") + base,
         newest=pl.col("site").replace_strict(dict(clock), default=None, return_dtype=TIME),
         coverage=coverage.clip(0, 1),
@@ -83,7 +83,7 @@ def finish_base(figures: pl.DataFrame, plan: Plan, clock: Mapping[str, datetime]
         unpriced_share=pl.when("priced").then(0.0).otherwise(1.0),
         uncertainty_pct=pl.lit(None, dtype=pl.Float64),
     )
-    rows = rows.with_columns(
+    rows = rows.with_columns_seq(
         in_units(rows["activity_n"], rows["activity_unit"]).alias("activity"),
         *(numbers(rows[f"{gas}_n"]).alias(shown) for gas, shown in SHOWN.items()),
         status=status(
@@ -94,4 +94,4 @@ def finish_base(figures: pl.DataFrame, plan: Plan, clock: Mapping[str, datetime]
         ),
     )
     tags = [name for name in plan.tagged.columns if name != "source"]
-    return rows.sort(*FIGURE_KEY, nulls_last=True).select(*(pl.col(c).cast(t) for c, t in OUTPUT.items()), *tags)
+    return rows.sort(*FIGURE_KEY, nulls_last=True).select_seq(*(pl.col(c).cast(t) for c, t in OUTPUT.items()), *tags)

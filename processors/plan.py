@@ -163,8 +163,8 @@ def compile(plant: Plant, catalogue: Catalogue, sources: Sequence[Source]) -> Pl
         tagged=pl.DataFrame(tags, schema={"source": pl.String} | {f"tag_{tag}": pl.String for tag in settings.tags}),
         segments=segmented,
         spans=priced,
-        facts=priced.select(FACTS.keys()),
-        whole=priced.filter(part="all").select("segment", "span"),
+        facts=priced.select_seq(FACTS.keys()),
+        whole=priced.filter(part="all").select_seq("segment", "span"),
         dated=segmented["source"].n_unique() < segmented.height,
         lines=_lines(priced, spans.owners),
         purchases=_purchases(plant, sources),
@@ -241,10 +241,10 @@ class _Spans:
 
 def _lines(spans: pl.DataFrame, owners: list[str]) -> pl.DataFrame:
     contract = ~pl.col("part").is_in(["all", "rest"])
-    found = spans.with_columns(source=pl.Series(owners, dtype=pl.String), expected=~contract)
+    found = spans.with_columns_seq(source=pl.Series(owners, dtype=pl.String), expected=~contract)
     key = ["source", "component", "scope", "category", "basis"]
     one = found.group_by(key).agg(pl.col("method", "instrument").first(), pl.col("expected").any())
-    return one.select(LINES.keys()).sort(key, nulls_last=True)
+    return one.select_seq(LINES.keys()).sort(key, nulls_last=True)
 
 
 def _purchases(plant: Plant, sources: Sequence[Source]) -> pl.DataFrame:

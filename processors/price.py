@@ -33,7 +33,7 @@ def price(activity: pl.DataFrame, amounts: pl.DataFrame, levels: pl.DataFrame, p
 
     Formula: figure_n = round half to even (quantity_n x factor / 1e18), the factor in 1e-18 kg for a base unit of activity.
     """
-    rows = _segmented(activity.select(_ACTIVITY), plan)
+    rows = _segmented(activity.select_seq(_ACTIVITY), plan)
     whole = rows.join(plan.whole, on="segment")
     if plan.purchases.height:
         bought = rows.join(plan.purchases, on="source")
@@ -55,21 +55,21 @@ def _segmented(activity: pl.DataFrame, plan: Plan) -> pl.DataFrame:
 
 def _market(bought: pl.DataFrame, amounts: pl.DataFrame, plan: Plan) -> pl.DataFrame:
     """The rows of sources at sites with contracts, split by what covers them, with the spans of each part."""
-    shown = (amounts if plan.contracts["meter"].count() else amounts.clear()).with_columns(pl.col("meter").cast(pl.String))
+    shown = (amounts if plan.contracts["meter"].count() else amounts.clear()).with_columns_seq(pl.col("meter").cast(pl.String))
     parts = allocate(bought, shown, plan.contracts)
     parts = _latest(parts, bought, shown, plan.contracts).drop("site", "energy")
-    return parts.join(plan.spans.select("segment", "part", "span"), on=["segment", "part"]).drop("part")
+    return parts.join(plan.spans.select_seq("segment", "part", "span"), on=["segment", "part"]).drop("part")
 
 
 def _latest(parts: pl.DataFrame, bought: pl.DataFrame, shown: pl.DataFrame, contracts: pl.DataFrame) -> pl.DataFrame:
     """An hour's parts depend on all that the site bought in it, and on what contracts' meters show: the latest reading counts."""
     hour = pl.col("interval_start").dt.truncate("1h").alias("hour")
     key = ["site", "energy", "hour"]
-    metered = shown.join(contracts.select("site", "energy", "meter"), on="meter")
-    both = pl.concat([frame.select("site", "energy", hour, newest="lag_us") for frame in (bought, metered)])
+    metered = shown.join(contracts.select_seq("site", "energy", "meter"), on="meter")
+    both = pl.concat([frame.select_seq("site", "energy", hour, newest="lag_us") for frame in (bought, metered)])
     newest = both.group_by(key).agg(pl.col("newest").max())
-    parts = parts.with_columns(hour).join(newest, on=key, how="left").drop("hour")
-    return parts.with_columns(lag_us=pl.max_horizontal("lag_us", "newest")).drop("newest")
+    parts = parts.with_columns_seq(hour).join(newest, on=key, how="left").drop("hour")
+    return parts.with_columns_seq(lag_us=pl.max_horizontal("lag_us", "newest")).drop("newest")
 
 
 def _figures(rows: pl.DataFrame, facts: pl.DataFrame, levels: pl.DataFrame, plan: Plan) -> pl.DataFrame:
@@ -82,7 +82,7 @@ def _figures(rows: pl.DataFrame, facts: pl.DataFrame, levels: pl.DataFrame, plan
         if frame[f"{gas}_f"].null_count() < len(frame)
     ]
     estimated = pl.when("fallback").then(pl.col("quantity_n").abs()).otherwise("estimated_n")
-    priced = frame.with_columns(
+    priced = frame.with_columns_seq(
         *products,
         activity_n="quantity_n",
         estimated_n=estimated,

@@ -25,7 +25,7 @@ def scale(quantity: pl.Series, factor: pl.Series, divisor: int = E18) -> pl.Seri
     """
     if _fits(quantity, factor):
         product = pl.DataFrame({"p": quantity * factor})
-        return product.select(half_even(pl.col("p"), pl.lit(divisor, dtype=EXACT))).to_series()
+        return product.select_seq(half_even(pl.col("p"), pl.lit(divisor, dtype=EXACT))).to_series()
     return _by_hand(lambda q, f: _rounded(q * f, divisor), quantity, factor)
 
 
@@ -39,7 +39,7 @@ def part(quantity: pl.Series, numerator: pl.Series, denominator: pl.Series) -> p
     denominator = denominator.replace(0, None)
     if _fits(quantity, numerator):
         ratio = pl.DataFrame({"p": quantity * numerator, "d": denominator})
-        return ratio.select(half_even(pl.col("p"), pl.col("d"))).to_series()
+        return ratio.select_seq(half_even(pl.col("p"), pl.col("d"))).to_series()
     return _by_hand(lambda q, n, d: _rounded(q * n, d), quantity, numerator, denominator)
 
 

@@ -51,16 +51,16 @@ def partial(figures: pl.DataFrame, plan: Plan, rows: Layout) -> Partial:
 
     The estimated part of a figure's kg is its kg x estimated activity / activity, rounded half to even.
     """
-    found = figures.with_columns(pl.col(n).cast(pl.String) for n, kind in FIGURES.items() if kind == pl.String)
+    found = figures.with_columns_seq(pl.col(n).cast(pl.String) for n, kind in FIGURES.items() if kind == pl.String)
     if rows.request.consolidated:
         found = consolidated(found, plan)
     found = found.join(rows.lines, on=list(LINE), nulls_equal=True)
     found = found.filter(pl.col("interval_start").is_between("window_start", "window_end", closed="left")).sort("interval_start")
-    spans = rows.calendar.select("calendar", "number", "start").sort("start")
+    spans = rows.calendar.select_seq("calendar", "number", "start").sort("start")
     found = found.join_asof(spans, left_on="interval_start", right_on="start", by="calendar", check_sortedness=False)
     none = pl.lit(0, dtype=EXACT)
-    weighed = found.with_columns(size=pl.col("activity_n").abs(), kg_size=pl.col("co2e_n").abs())
-    weighed = weighed.with_columns(
+    weighed = found.with_columns_seq(size=pl.col("activity_n").abs(), kg_size=pl.col("co2e_n").abs())
+    weighed = weighed.with_columns_seq(
         part(weighed["kg_size"], weighed["estimated_n"], weighed["size"]).fill_null(0).alias("kg_estimated"),
         unpriced_size=pl.when("priced").then(none).otherwise("size"),
         rows=pl.lit(1, dtype=pl.Int64),
@@ -88,16 +88,20 @@ def finish(total: Partial, plan: Plan, clock: Mapping[str, datetime], first: pl.
     in which a source of it is active, also when silent (status missing, coverage 0). Sorted by period, group and basis.
     """
     spans = coverage.active(rows, plan, first)
-    numbered = rows.calendar.select("number", "common", "start", "end", "order")
-    share = coverage.covered(spans, total.times, rows, plan).join(rows.members.select("who", "group").unique(), on="who")
-    share = share.join(numbered.select("number", "common"), on="number")
+    numbered = rows.calendar.select_seq("number", "common", "start", "end", "order")
+    share = coverage.covered(spans, total.times, rows, plan).join(rows.members.select_seq("who", "group").unique(), on="who")
+    share = share.join(numbered.select_seq("number", "common"), on="number")
     share = share.group_by(_ROW).agg(pl.col("covered_us", "expected_us").sum())
-    heard = total.sums.join(rows.members.select("line", "group", "site", "adds"), on="line")
-    heard = heard.join(numbered.select("number", "common"), on="number")
-    silent = rows.members.filter("expected").select("who", "group").unique().join(spans.select("who", "number"), on="who")
-    known = pl.concat([silent.select("group", "number"), heard.select("group", "number")]).unique().join(numbered, on="number")
+    heard = total.sums.join(rows.members.select_seq("line", "group", "site", "adds"), on="line")
+    heard = heard.join(numbered.select_seq("number", "common"), on="number")
+    silent = rows.members.filter("expected").select_seq("who", "group").unique().join(spans.select_seq("who", "number"), on="who")
+    known = (
+        pl.concat([silent.select_seq("group", "number"), heard.select_seq("group", "number")])
+        .unique()
+        .join(numbered, on="number")
+    )
     table = known.group_by(_ROW).agg(pl.col("order").min(), pl.col("start").min(), pl.col("end").max())
-    names = rows.calendar.select("common", "period").unique()
+    names = rows.calendar.select_seq("common", "period").unique()
     table = table.sort("order", "common", "group").join(rows.groups, on="group", maintain_order="left")  # groups are in order
     for facts, key in ((names, ["common"]), (share, _ROW), (_grouped(heard, plan, clock), _ROW)):
         table = table.join(facts, on=key, how="left", maintain_order="left")
@@ -109,11 +113,11 @@ def _grouped(heard: pl.DataFrame, plan: Plan, clock: Mapping[str, datetime]) -> 
     lateness = plan.lateness_us
     newest = pl.col("site").replace_strict(dict(clock), default=None, return_dtype=TIME)
     nothing = pl.lit(None, dtype=EXACT)
-    origins = heard.select(_TEXTS).unique().with_row_index("origin")
-    units = heard.select("activity_unit").unique().drop_nulls().sort("activity_unit").with_row_index("unit")
+    origins = heard.select_seq(_TEXTS).unique().with_row_index("origin")
+    units = heard.select_seq("activity_unit").unique().drop_nulls().sort("activity_unit").with_row_index("unit")
     found = heard.join(origins, on=list(_TEXTS), nulls_equal=True).join(units, on="activity_unit", how="left")
     own = pl.col("adds") & ~pl.col("component").is_in(DERIVED)
-    found = found.with_columns(
+    found = found.with_columns_seq(
         *(pl.when("adds").then(g).otherwise(nothing).alias(g) for g in _GASES if g not in _APART),
         *(pl.when(own).then(c).alias(c) for c in ("activity_n", "size", "estimated_n", "unpriced_size", "unit")),
         provisional=newest <= pl.col("last_end") + pl.duration(microseconds=lateness),
@@ -134,14 +138,14 @@ def _grouped(heard: pl.DataFrame, plan: Plan, clock: Mapping[str, datetime]) -> 
 
 def _texts(table: pl.DataFrame, found: pl.DataFrame, origins: pl.DataFrame) -> pl.DataFrame:
     """The distinct words of each text column, sorted, joined by `;`, worked out once for each set of origins."""
-    several = table.filter(pl.col("origin") != pl.col("last_origin")).select(_ROW)
+    several = table.filter(pl.col("origin") != pl.col("last_origin")).select_seq(_ROW)
     sets = found.join(several, on=_ROW, how="semi").group_by(_ROW).agg(pl.col("origin").unique().sort().alias("origins"))
-    single = table.filter(pl.col("origin") == pl.col("last_origin")).select(*_ROW, origins=pl.concat_list("origin"))
+    single = table.filter(pl.col("origin") == pl.col("last_origin")).select_seq(*_ROW, origins=pl.concat_list("origin"))
     sets = pl.concat([sets, single])
-    kinds = sets.select("origins").unique().with_row_index("set")
+    kinds = sets.select_seq("origins").unique().with_row_index("set")
     words = kinds.explode("origins").join(origins, left_on="origins", right_on="origin")
     joined = [pl.col(t).drop_nulls().str.split(";").explode().drop_nulls().unique().sort().str.join(";").alias(t) for t in _TEXTS]
-    told = words.group_by("set").agg(joined).with_columns(pl.col(t).replace("", None) for t in _TEXTS)
+    told = words.group_by("set").agg(joined).with_columns_seq(pl.col(t).replace("", None) for t in _TEXTS)
     named = sets.join(kinds.join(told, on="set").drop("set"), on="origins").drop("origins")
     return table.join(named, on=_ROW, how="left")
 
@@ -149,14 +153,14 @@ def _texts(table: pl.DataFrame, found: pl.DataFrame, origins: pl.DataFrame) -> p
 def _shown(table: pl.DataFrame, group: list[str]) -> pl.DataFrame:
     """Numbers, shares and status of exact rows, in the columns of the contract."""
     one = pl.col("activity_unit").is_not_null()
-    table = table.with_columns(heard=pl.col("rows").is_not_null())
+    table = table.with_columns_seq(heard=pl.col("rows").is_not_null())
     kg, size = (pl.col(c).cast(pl.Float64) for c in ("kg_size", "size"))
     by_kg, by_activity = pl.col("kg_estimated").cast(pl.Float64) / kg, pl.col("estimated_n").cast(pl.Float64) / size
     estimated = pl.when(kg > 0).then(by_kg).when(one & (size > 0)).then(by_activity).when(pl.col("estimated_n") == 0).then(0.0)
     unpriced = pl.col("unpriced_size").cast(pl.Float64) / size
     by_rows = pl.col("unpriced_rows") / pl.col("rows")
     share = pl.col("covered_us") / pl.col("expected_us")
-    table = table.with_columns(
+    table = table.with_columns_seq(
         in_units(table["activity_n"], table["activity_unit"]).alias("activity"),
         *(numbers(table[f"{gas}_n"]).alias(shown) for gas, shown in SHOWN.items()),
         coverage=pl.when(~pl.col("heard")).then(0.0).when(pl.col("expected_us") > 0).then(share),
@@ -179,7 +183,7 @@ def _shown(table: pl.DataFrame, group: list[str]) -> pl.DataFrame:
         if c not in ("interval_start", "interval_end", "site", "source", "component", "scope", "category", "basis")
     ]
     columns = ["period", "interval_start", "interval_end", *group, "basis", *names]
-    return table.select(columns)
+    return table.select_seq(columns)
 
 
 def stream(

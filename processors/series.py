@@ -48,7 +48,7 @@ def ordered(frame: pl.DataFrame, time: str = "observed_at", *, then: tuple[str, 
         return frame
     packed = key(frame[by], frame[time])
     if packed is None or then:
-        named = frame.with_columns(_place=codes(frame[by]))
+        named = frame.with_columns_seq(_place=codes(frame[by]))
         return named.sort("_place", time, *then, nulls_last=False).drop("_place")
     if packed.is_sorted():
         return frame
@@ -63,7 +63,7 @@ def edges(frame: pl.DataFrame, *columns: str) -> pl.Series:
     """
     if frame.is_empty():
         return pl.Series(dtype=pl.Boolean)
-    return frame.select(_edge(columns)).to_series()
+    return frame.select_seq(_edge(columns)).to_series()
 
 
 @cache
@@ -88,7 +88,7 @@ def run_sums(values: pl.DataFrame, start: pl.Series) -> pl.DataFrame:
     [3, 3]
     """
     last = start.shift(-1, fill_value=True)
-    return values.select(pl.all().cum_sum()).filter(last).select(pl.all() - pl.all().shift(1, fill_value=0))
+    return values.select_seq(pl.all().cum_sum()).filter(last).select_seq(pl.all() - pl.all().shift(1, fill_value=0))
 
 
 def run_max(values: pl.Series, start: pl.Series) -> pl.Series:
@@ -114,7 +114,7 @@ def distinct(frame: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
     >>> distinct(pl.DataFrame({"meter": ["a", "a", "b", "a"], "unit": "kWh"}), ["meter", "unit"]).rows()
     [('a', 'kWh'), ('b', 'kWh')]
     """
-    narrow = frame.select(columns)
+    narrow = frame.select_seq(columns)
     heads = narrow.filter(edges(narrow, *columns))
     if heads[columns[0]].n_unique() == heads.height:
         return heads
@@ -132,8 +132,8 @@ def ruled(frame: pl.DataFrame, rules: pl.DataFrame, columns: list[str], identity
     """
     keys = ["meter"] if rules["meter"].n_unique() == rules.height else identity
     start = edges(frame, *keys)
-    heads = frame.filter(start).select(pl.col(name).cast(pl.String) for name in keys)
-    found = heads.join(rules.select(*keys, *columns), on=keys, how="left", nulls_equal=True, maintain_order="left")
+    heads = frame.filter(start).select_seq(pl.col(name).cast(pl.String) for name in keys)
+    found = heads.join(rules.select_seq(*keys, *columns), on=keys, how="left", nulls_equal=True, maintain_order="left")
     run = start.cast(pl.UInt32).cum_sum() - 1
     added = []
     for name in columns:
@@ -142,7 +142,7 @@ def ruled(frame: pl.DataFrame, rules: pl.DataFrame, columns: list[str], identity
             added.append(pl.lit(said[0], dtype=said.dtype).alias(name))
         else:
             added.append(pl.lit(said.gather(run)).alias(name))
-    return frame.with_columns(added)
+    return frame.with_columns_seq(added)
 
 
 def narrowed(frame: pl.DataFrame, schema: Mapping[str, Any]) -> pl.DataFrame:

@@ -31,8 +31,8 @@ def split(steps: pl.DataFrame, base_us: int, window: tuple[datetime, datetime] |
     >>> step = pl.select(meter=pl.lit("m"), start=at, end=at.dt.offset_by("3m"), shape=pl.lit("even"), amount_n=pl.lit(10))
     >>> flags = {"estimated": False, "suspect": False, "spans": True, "rate0_n": None, "rate1_n": None}
     >>> ends = {"observed0": at, "received0": at, "observed1": at, "received1": at}
-    >>> step = step.with_columns(**{name: pl.lit(value) for name, value in flags.items()}, **ends)
-    >>> split(step, 60_000_000).select("amount_n", "covered_us").rows()
+    >>> step = step.with_columns_seq(**{name: pl.lit(value) for name, value in flags.items()}, **ends)
+    >>> split(step, 60_000_000).select_seq("amount_n", "covered_us").rows()
     [(1, 30000000), (4, 60000000), (3, 60000000), (2, 30000000)]
     """
     steps = ordered(steps, "start")
@@ -44,15 +44,17 @@ def split(steps: pl.DataFrame, base_us: int, window: tuple[datetime, datetime] |
     if not _strictly_sorted(joined):
         joined = _summed(ordered(joined, "interval"))
     covered = pl.when("spans").then(pl.min_horizontal("covered_us", pl.lit(base_us, dtype=pl.Int64)))
-    return narrowed(joined.with_columns(interval_start=(pl.col("interval") * base_us).cast(TIME), covered_us=covered), AMOUNTS)
+    return narrowed(
+        joined.with_columns_seq(interval_start=(pl.col("interval") * base_us).cast(TIME), covered_us=covered), AMOUNTS
+    )
 
 
 def _chunk(steps: pl.DataFrame, cover: pl.Series, base_us: int, window: tuple[datetime, datetime] | None) -> pl.DataFrame:
     """Sums of some steps' parts by meter and interval, in order of the steps."""
-    parts = _parts(_spans(steps.with_columns(cover.alias("cover")), base_us, window), base_us)
+    parts = _parts(_spans(steps.with_columns_seq(cover.alias("cover")), base_us, window), base_us)
     amount = pl.lit(_part(parts))
     estimated = pl.when("estimated").then(pl.max_horizontal(amount, big(0) - amount)).otherwise(big(0))
-    lean = parts.select(
+    lean = parts.select_seq(
         "meter",
         "interval",
         "spans",
@@ -73,21 +75,21 @@ def _spans(steps: pl.DataFrame, base_us: int, window: tuple[datetime, datetime] 
         low, high = ((edge - _EPOCH) // timedelta(microseconds=1) for edge in window)
         first = pl.max_horizontal(first, pl.lit(-(-low // base_us), dtype=pl.Int64))
         last = pl.min_horizontal(last, pl.lit(-(-high // base_us) - 1, dtype=pl.Int64))
-        frame = steps.with_columns(*_US, first=first, last=last)
+        frame = steps.with_columns_seq(*_US, first=first, last=last)
         return frame.filter(pl.col("first") <= pl.col("last"))
-    return steps.with_columns(*_US, first=first, last=last)
+    return steps.with_columns_seq(*_US, first=first, last=last)
 
 
 def _cover(steps: pl.DataFrame) -> pl.Series:
     """From when a step's time counts as covered: after what earlier steps of the meter covered already (us)."""
     start, end = pl.col("start").to_physical(), pl.col("end").to_physical()
     same = ~edges(steps, "meter")
-    overlapping = same & steps.select((start < end.shift(1)).fill_null(False))[:, 0]
+    overlapping = same & steps.select_seq((start < end.shift(1)).fill_null(False))[:, 0]
     if not overlapping.any():
-        return steps.select(start)["start"]
+        return steps.select_seq(start)["start"]
     until = pl.when("spans").then(end)
     before = until.cum_max().over("meter").shift(1).over("meter").forward_fill().over("meter")
-    return steps.select(cover=pl.max_horizontal(start, before))["cover"]
+    return steps.select_seq(cover=pl.max_horizontal(start, before))["cover"]
 
 
 def _parts(frame: pl.DataFrame, base_us: int) -> pl.DataFrame:
@@ -96,28 +98,28 @@ def _parts(frame: pl.DataFrame, base_us: int) -> pl.DataFrame:
     if (count == 1).all():
         parts, interval = frame, frame["first"]
     else:
-        row = frame.select(pl.int_range(pl.len(), dtype=pl.UInt32).repeat_by(count).explode())[:, 0]
+        row = frame.select_seq(pl.int_range(pl.len(), dtype=pl.UInt32).repeat_by(count).explode())[:, 0]
         within = pl.int_range(row.len(), dtype=pl.Int64, eager=True) - (count.cum_sum() - count).gather(row)
         plain = [name for name in _ALIKE if alike(frame[name])]  # not worth copying
         same = {name: pl.lit(frame[name].first(), dtype=frame.schema[name]) for name in plain}
-        parts = frame.drop(plain)[row].with_columns(**same)
+        parts = frame.drop(plain)[row].with_columns_seq(**same)
         interval = parts["first"] + within
     begin = pl.lit(interval * base_us)
     low, high = pl.max_horizontal("start", begin), pl.min_horizontal("end", begin + base_us)
-    return parts.with_columns(interval.alias("interval"), low=low, high=high)
+    return parts.with_columns_seq(interval.alias("interval"), low=low, high=high)
 
 
 def _part(parts: pl.DataFrame) -> pl.Series:
     """Exact amount of each part: floor(F(high)) - floor(F(low))."""
     whole = (pl.col("low") == pl.col("start")) & (pl.col("high") == pl.col("end"))
-    cut = parts.select(cut=~whole)["cut"]
+    cut = parts.select_seq(cut=~whole)["cut"]
     amount, many = parts["amount_n"].cast(EXACT), parts.height // 3
     if not cut.any():
         return amount
     for shape, integral, columns in (("even", _even, ["amount_n"]), ("ramp", _ramp, ["rate0_n", "rate1_n"])):
         of = parts["shape"] == shape
         where = (cut & of).arg_true()
-        narrow = parts.select("low", "high", "start", "end", *columns)
+        narrow = parts.select_seq("low", "high", "start", "end", *columns)
         if where.len() > many and of.all():
             return integral(narrow)  # of a whole step it is the amount itself
         if where.len():
@@ -126,7 +128,7 @@ def _part(parts: pl.DataFrame) -> pl.Series:
 
 
 def _even(parts: pl.DataFrame) -> pl.Series:
-    frame = parts.select(
+    frame = parts.select_seq(
         pl.col("amount_n").cast(EXACT),
         low=pl.col("low") - pl.col("start"),
         high=pl.col("high") - pl.col("start"),
@@ -134,15 +136,15 @@ def _even(parts: pl.DataFrame) -> pl.Series:
     )
     amount, low, high, span = (pl.col(name).cast(EXACT) for name in frame.columns)
     size = pl.col("amount_n").cast(pl.Float64).abs() * pl.col("span")
-    if (frame.select(size.max()).item() or 0.0) < _SMALL:
+    if (frame.select_seq(size.max()).item() or 0.0) < _SMALL:
         narrow, low, high, span = (pl.col(name).cast(pl.Int64) for name in frame.columns)
-        return frame.select(part=(linear_floor(narrow, high, span) - linear_floor(narrow, low, span)).cast(EXACT))["part"]
+        return frame.select_seq(part=(linear_floor(narrow, high, span) - linear_floor(narrow, low, span)).cast(EXACT))["part"]
     fast = linear_floor(amount, high, span) - linear_floor(amount, low, span)
     return guarded(frame, size, fast, lambda a, low, high, span: a * high // span - a * low // span, frame.columns)
 
 
 def _ramp(parts: pl.DataFrame) -> pl.Series:
-    frame = parts.select(
+    frame = parts.select_seq(
         pl.col("rate0_n", "rate1_n").cast(EXACT),
         low=pl.col("low") - pl.col("start"),
         high=pl.col("high") - pl.col("start"),
@@ -179,9 +181,9 @@ def _summed(parts: pl.DataFrame) -> pl.DataFrame:
     last = start.shift(-1, fill_value=True)
     flags = [name for name in ("spans", "suspect") if not alike(parts[name])]
     added = [name for name in ("amount_n", "covered_us", "estimated_n") if name != "estimated_n" or (parts[name] != 0).any()]
-    sums = run_sums(parts.select(*added, *(pl.col(flag).cast(pl.Int32) for flag in flags)), start)
-    heads = parts.filter(last).with_columns(*sums.get_columns(), run_max(parts["lag_us"], start).alias("lag_us"))
-    return heads.with_columns(pl.col(flag) > 0 for flag in flags)
+    sums = run_sums(parts.select_seq(*added, *(pl.col(flag).cast(pl.Int32) for flag in flags)), start)
+    heads = parts.filter(last).with_columns_seq(*sums.get_columns(), run_max(parts["lag_us"], start).alias("lag_us"))
+    return heads.with_columns_seq(pl.col(flag) > 0 for flag in flags)
 
 
 def _strictly_sorted(found: pl.DataFrame) -> bool:
@@ -192,4 +194,4 @@ def _strictly_sorted(found: pl.DataFrame) -> bool:
     order = pl.DataFrame({"place": codes(found["meter"]), "interval": found["interval"]})
     place, interval = pl.col("place"), pl.col("interval")
     later = (place > place.shift(1)) | ((place == place.shift(1)) & (interval > interval.shift(1)))
-    return bool(order.select(later.fill_null(True).all()).item())
+    return bool(order.select_seq(later.fill_null(True).all()).item())

@@ -14,7 +14,7 @@ def status(known: pl.Expr, priced: pl.Expr, provisional: pl.Expr, restated: pl.E
 
     >>> rows = pl.DataFrame({"k": [True, True, True, True, True, False], "p": [True, False, True, True, True, True],
     ...     "v": [False, True, True, False, None, True], "r": [False, True, True, True, None, True]})
-    >>> rows.select(status(*(pl.col(c) for c in "kpvr"))).to_series().to_list()
+    >>> rows.select_seq(status(*(pl.col(c) for c in "kpvr"))).to_series().to_list()
     ['final', 'unpriced', 'provisional', 'restated', 'final', 'missing']
     """
     return (

@@ -50,8 +50,8 @@ def steps(
 
 
 def _counters(neighbours: pl.DataFrame, peaks: pl.DataFrame | None) -> Stepped:
-    frame = peaked(flagged(neighbours), peaks).with_columns(_JUDGED)
-    known = frame.select(_EVEN).filter("_known")
+    frame = peaked(flagged(neighbours), peaks).with_columns_seq(_JUDGED)
+    known = frame.select_seq(_EVEN).filter("_known")
     flags = [flag for flag in (*_EVENTS, "unstated") if frame[flag].any()]
     events = [_named(frame.filter(flag), "observed_at", flag, _EVENTS[flag], change_text()) for flag in flags if flag in _EVENTS]
     if "unstated" in flags:
@@ -115,10 +115,10 @@ def _rates(readings: pl.DataFrame, meters: Meters) -> Stepped:
     )
     alike = meters.rules["meter"].n_unique() == meters.rules.height
     inner = ~(edges(frame, "meter") if alike else edges(frame, "meter", "base"))
-    frame = frame.with_columns(taken=taken, span_us=pl.when(inner).then(time - time.shift(1)))
+    frame = frame.with_columns_seq(taken=taken, span_us=pl.when(inner).then(time - time.shift(1)))
     gap = (pl.col("span_us") > pl.col("max_gap_us")).fill_null(False)
     before = pl.col("taken").shift(1)
-    known = frame.select(
+    known = frame.select_seq(
         "meter",
         "span_us",
         start=pl.col("observed_at").shift(1),
@@ -133,7 +133,7 @@ def _rates(readings: pl.DataFrame, meters: Meters) -> Stepped:
     amount = integral(known)
     seconds = text(pl.col("span_us") / 1_000_000)
     late = _named(frame.filter(gap), "observed_at", "gap", "{} s after the reading before, longer than max_gap: unknown", seconds)
-    return Stepped(narrowed(known.with_columns(amount_n=amount), STEPS), late)
+    return Stepped(narrowed(known.with_columns_seq(amount_n=amount), STEPS), late)
 
 
 def integral(ramps: pl.DataFrame) -> pl.Series:
@@ -143,7 +143,7 @@ def integral(ramps: pl.DataFrame) -> pl.Series:
     >>> integral(ramps).to_list()
     [15]
     """
-    ramps = ramps.with_columns(pl.col("rate0_n", "rate1_n").cast(EXACT))
+    ramps = ramps.with_columns_seq(pl.col("rate0_n", "rate1_n").cast(EXACT))
     span = pl.col("span_us").cast(EXACT)
     size = 2 * (pl.col("rate0_n").cast(pl.Float64).abs() + pl.col("rate1_n").cast(pl.Float64).abs()) * pl.col("span_us")
     total = (pl.col("rate0_n") + pl.col("rate1_n")) * span // big(2 * HOUR_US)
@@ -155,14 +155,14 @@ def _amounts(readings: pl.DataFrame, meters: Meters) -> Stepped:
     frame = readings.filter(pl.col("kind") == "amount")
     lasting = (pl.col("period_start") < pl.col("period_end")).fill_null(False)
     at = pl.coalesce("period_end", "observed_at")
-    frame = frame.with_columns(
+    frame = frame.with_columns_seq(
         start=pl.when(lasting).then("period_start").otherwise(at),
         end=at,
         spans=lasting,
         shape=pl.when(lasting).then(pl.lit("even")).otherwise(pl.lit("point")),
     )
     frame = ordered(frame, "start", then=("end",) if frame["spans"].any() else ())
-    known = frame.with_columns(
+    known = frame.with_columns_seq(
         amount_n="value_n",
         estimated=pl.lit(False),
         suspect=(pl.col("quality") == "suspect").fill_null(False),
@@ -181,7 +181,7 @@ def _named(frame: pl.DataFrame, at: str, event: str, sentence: str, *words: pl.E
     if frame.is_empty():
         return empty(EVENTS)
     frame = frame.rechunk()  # polars 2.1 panics in format() over several chunks
-    return shaped(frame.with_columns(at=at, event=pl.lit(event), detail=pl.format(sentence, *words)), EVENTS)
+    return shaped(frame.with_columns_seq(at=at, event=pl.lit(event), detail=pl.format(sentence, *words)), EVENTS)
 
 
 def _joined(events: list[pl.DataFrame]) -> pl.DataFrame:

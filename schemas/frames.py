@@ -6,12 +6,15 @@ so kW; levels: the base unit of their dimension). Durations named `..._us` are m
 """
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import polars as pl
 
 TIME = pl.Datetime("us", "UTC")
 EXACT = pl.Int128
+_EPOCH, _TICK = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 Columns = dict[str, pl.DataType | type[pl.DataType]]
 """Column name -> type."""
@@ -223,9 +226,19 @@ OUTPUT: Columns = {
 """Figure columns as people get them (`tag_<name>` follow)."""
 
 
+def instant(at: datetime) -> pl.Expr:
+    """A UTC instant in an expression. (Made of a datetime, a literal costs several times what uses it.)"""
+    return pl.lit((at - _EPOCH) // _TICK).cast(TIME)
+
+
 def empty(schema: Mapping[str, Any]) -> pl.DataFrame:
     """A frame of this shape without rows."""
-    return pl.DataFrame(schema=schema)
+    return _empty(tuple(schema.items())).clone()
+
+
+@lru_cache(maxsize=1000)
+def _empty(columns: tuple[tuple[str, Any], ...]) -> pl.DataFrame:
+    return pl.DataFrame(schema=dict(columns))
 
 
 def shaped(frame: pl.DataFrame, schema: Mapping[str, Any]) -> pl.DataFrame:
@@ -233,7 +246,12 @@ def shaped(frame: pl.DataFrame, schema: Mapping[str, Any]) -> pl.DataFrame:
     if frame.columns == list(schema) and frame.dtypes == list(schema.values()):
         return frame
     have = frame.schema
-    return frame.select(
-        pl.lit(None, dtype=dtype).alias(name) if name not in have else name if have[name] == dtype else pl.col(name).cast(dtype)
+    return frame.select_seq(
+        _null(name, dtype) if name not in have else name if have[name] == dtype else pl.col(name).cast(dtype)
         for name, dtype in schema.items()
     )
+
+
+@lru_cache(maxsize=1000)
+def _null(name: str, dtype: Any) -> pl.Expr:
+    return pl.lit(None, dtype=dtype).alias(name)

@@ -20,7 +20,7 @@ def number_text(value: float | None) -> str:
 def text(number: pl.Expr) -> pl.Expr:
     """The same for a column: whole numbers without `.0`, null stays null.
 
-    >>> pl.DataFrame({"x": [1.5, -0.0, 1e22, None]}).select(text(pl.col("x")))["x"].to_list()
+    >>> pl.DataFrame({"x": [1.5, -0.0, 1e22, None]}).select_seq(text(pl.col("x")))["x"].to_list()
     ['1.5', '0', '1e+22', None]
     """
     return (number + 0.0).cast(pl.String).str.strip_suffix(".0").replace("-0", "0")
@@ -30,7 +30,7 @@ def exact_text(number_n: pl.Expr) -> pl.Expr:
     """Integers of 1e-9 as text: the nearest double's, however long the integer is.
 
     >>> ns = pl.DataFrame({"n": [81_234_500_000_000, -100, 12_345_678_901_234_567_891, None]}, schema={"n": pl.Int128})
-    >>> ns.select(exact_text(pl.col("n"))).to_series().to_list()
+    >>> ns.select_seq(exact_text(pl.col("n"))).to_series().to_list()
     ['81234.5', '-1e-7', '12345678901.234568', None]
     """
     size, unit = number_n.abs(), pl.lit(N, dtype=pl.Int128)

@@ -14,6 +14,12 @@ _AT = pl.when(pl.col("event").is_null()).then("observed_at").alias("_at")
 _KEY = ["meter", "event", "_at", "value_n"]
 
 
+def perhaps_known(readings: pl.DataFrame, meters: pl.DataFrame) -> pl.DataFrame:
+    """READINGS whose key may have come before: of an event, or not newer than all that METERS know of their meter."""
+    seen = readings.join(meters.select_seq("meter", _newest="last_observed_at"), on="meter", maintain_order="left")
+    return seen.filter(pl.col("event").is_not_null() | (pl.col("observed_at") <= pl.col("_newest"))).drop("_newest")
+
+
 class Arrivals(NamedTuple):
     fresh: pl.DataFrame
     """READINGS that can change something: not the repetition of a value that came earlier."""
@@ -28,15 +34,15 @@ def arrivals(readings: pl.DataFrame, known: pl.DataFrame) -> Arrivals:
     received, before = pl.col("received_at"), pl.col("_before")
     earliest = received.min().over("meter", "event", _AT, "value_n")
     if known.is_empty():
-        first = readings.select(received <= earliest).to_series()
+        first = readings.select_seq(received <= earliest).to_series()
         fresh = readings if first.all() else readings.filter(first)
         return Arrivals(fresh, fresh.group_by("site").agg(newest=received.max()), [])
     others = known.group_by("meter", "event", _AT, "value_n").agg(_before=received.min())
-    joined = readings.with_columns(_AT).join(others, on=_KEY, how="left", nulls_equal=True, maintain_order="left")
+    joined = readings.with_columns_seq(_AT).join(others, on=_KEY, how="left", nulls_equal=True, maintain_order="left")
     fresh = joined.filter(received <= earliest, ~(before < received).fill_null(False))
     moved = fresh.filter(before.is_null()).group_by("site").agg(newest=received.max())
     earlier = fresh.filter(received < before)["site"].unique().to_list()
-    return Arrivals(fresh.select(READINGS.keys()), moved, earlier)
+    return Arrivals(fresh.select_seq(READINGS.keys()), moved, earlier)
 
 
 class Grown(NamedTuple):
@@ -50,8 +56,8 @@ def grown(meters: pl.DataFrame, readings: pl.DataFrame) -> Grown:
     """What READINGS add to METERS."""
     newest = readings.sort("observed_at", "received_at", "message", "index", nulls_last=False)
     both = newest.group_by("meter").agg(_SEEN).join(meters, on="meter", how="left", suffix="_was")
-    rows = both.select(_GROWN).sort("meter")
-    return Grown(rows, bool(both.select(_NAMED_ANEW).item()))
+    rows = both.select_seq(_GROWN).sort("meter")
+    return Grown(rows, bool(both.select_seq(_NAMED_ANEW).item()))
 
 
 def _apart() -> pl.Expr:
@@ -103,9 +109,9 @@ def moved(clocks: pl.DataFrame, news: pl.DataFrame) -> pl.DataFrame:
 def traffic(outcomes: pl.DataFrame, messages: pl.DataFrame) -> pl.DataFrame:
     """TRAFFIC of a batch: OUTCOMES counted by feed, minute of received_at and outcome."""
     if outcomes.height == messages.height and (outcomes["message"] == messages["message"]).all():
-        timed = outcomes.with_columns(messages["received_at"])
+        timed = outcomes.with_columns_seq(messages["received_at"])
     else:
-        timed = outcomes.join(messages.select("message", "received_at"), on="message")
+        timed = outcomes.join(messages.select_seq("message", "received_at"), on="message")
     return timed.group_by(_TRAFFIC).agg(_COUNTED).sort("feed", "minute", "outcome")
 
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+ENOUGH = 500
+"""Messages that are worth a commit of their own. Those after them come while it runs: who sends waits for acknowledgements."""
 _SILENCE = 30
 """Gaps between messages, after which no more are on their way."""
 
@@ -83,17 +85,17 @@ class Inbox:
             self._woken = True
             self._changed.notify_all()
 
-    def take(self, most: int, linger: float, patience: float, quiet: float = 0.01) -> list[Delivery]:
+    def take(self, most: int, linger: float, patience: float, quiet: float = 0.01, enough: int = ENOUGH) -> list[Delivery]:
         """The next deliveries in receipt order: waits `patience` seconds for the first, then for its companions as long as
-        they keep coming, at most `linger`: until none came for `quiet` seconds, or, where they come faster, for as long as
-        _SILENCE of them took to come."""
+        they keep coming, at most `linger`, and until there are `enough`: until none came for `quiet` seconds, or, where they come
+        faster, for as long as _SILENCE of them took to come."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._woken, patience)
             self._woken = False
             if not self._queue:
                 return []
         begun, first, seen, pause = time.monotonic(), len(self._queue), 0, quiet
-        while seen < len(self._queue) < most and (left := begun + linger - time.monotonic()) > 0:
+        while seen < len(self._queue) < enough and (left := begun + linger - time.monotonic()) > 0:
             seen = len(self._queue)
             time.sleep(min(left, pause))
             pause = min(quiet, _SILENCE * (time.monotonic() - begun) / max(1, len(self._queue) - first))

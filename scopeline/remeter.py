@@ -64,7 +64,7 @@ class Remeter:
             self._peaks.clear()
         changed = []
         near = windows.merged(spans, gap=windows.NEAR)
-        known = near.join(meters, on="meter", maintain_order="left").select(_KNOWN)  # the others have no readings left
+        known = near.join(meters, on="meter", maintain_order="left").select_seq(_KNOWN)  # the others have no readings left
         for some in rounds(known):
             changed.append(self._round(some, configuration))
         if len(changed) == 1:
@@ -84,14 +84,14 @@ class Remeter:
             reach = [self._reach.get(name, _NEAR) for name in spans["meter"]]
             wide = pl.lit(pl.Series(reach, dtype=pl.Duration("us"))) + 2 * pl.col("stretch")
             begin, end = pl.col("start") - wide, pl.col("end") + wide
-            spans = spans.with_columns(
+            spans = spans.with_columns_seq(
                 loaded_from=begin, loaded_to=end, whole_before=begin <= pl.col("first"), whole_after=end >= pl.col("last")
             )
             if self._needs:
-                self._needs(spans.select("meter", at="loaded_from"))
+                self._needs(spans.select_seq("meter", at="loaded_from"))
             rows = self._load(store, spans).cast({"meter": names})
             kept = collapse.collapse(rows, store.payloads)
-            instants = kept.select("meter", at="observed_at")
+            instants = kept.select_seq("meter", at="observed_at")
             if kept["event"].null_count() < kept.height:  # several events may share an instant
                 instants = instants.unique()
             if removed.height:
@@ -106,7 +106,7 @@ class Remeter:
             metered = self._measure(kept, configuration, hull, peaks)
             if metered.events.height:
                 out = metered.events.filter(pl.col("event").is_in(["spike", "glitch"]))
-                out = out.select(pl.col("meter").cast(names), "at").unique()
+                out = out.select_seq(pl.col("meter").cast(names), "at").unique()
                 if out.join(removed, on=["meter", "at"], how="anti").height:  # what was taken for kept is not: look further
                     removed = out
                     continue
@@ -114,12 +114,14 @@ class Remeter:
 
     def _load(self, store: Working, spans: pl.DataFrame) -> pl.DataFrame:
         """READINGS of the spans' loaded ranges, every version; of events also the versions at other instants."""
-        ranges = spans.select("meter", start="loaded_from", end="loaded_to")
+        ranges = spans.select_seq("meter", start="loaded_from", end="loaded_to")
         rows = pl.concat([store.readings_within(some) for some in eras(ranges)])
         eventful = spans["meter"].filter(spans["eventful"])
         named = rows.filter(pl.col("meter").is_in(eventful.implode()) & pl.col("event").is_not_null()) if len(eventful) else _NONE
         if named.height:
-            rows = pl.concat([rows, store.readings_named(named.select("meter", "event").unique())]).unique(maintain_order=True)
+            rows = pl.concat([rows, store.readings_named(named.select_seq("meter", "event").unique())]).unique(
+                maintain_order=True
+            )
         return rows
 
     def _jittering(self, spans: pl.DataFrame, store: Working, configuration: Any) -> pl.DataFrame:
@@ -129,7 +131,7 @@ class Remeter:
             return spans
         found = self._jitters(store.identities(late).filter(pl.col("kind") == "counter"), configuration)
         jittering = [name for name, n in found.items() if n > 0]
-        return spans.with_columns(end=pl.when(pl.col("meter").is_in(jittering)).then("last").otherwise("end"))
+        return spans.with_columns_seq(end=pl.when(pl.col("meter").is_in(jittering)).then("last").otherwise("end"))
 
     def _seeded(
         self, spans: pl.DataFrame, rows: pl.DataFrame, kept: pl.DataFrame, store: Working, configuration: Any
@@ -142,12 +144,18 @@ class Remeter:
         jittering = sorted(name for name, n in jitter.items() if n > 0)
         if not jittering:
             return kept, None
-        ranges = spans.filter(pl.col("meter").is_in(jittering)).select("meter", start="loaded_from", end="loaded_to")
-        out = store.within("events", ranges).filter(pl.col("event").is_in(["spike", "glitch"])).select("meter", observed_at="at")
+        ranges = spans.filter(pl.col("meter").is_in(jittering)).select_seq("meter", start="loaded_from", end="loaded_to")
+        out = (
+            store.within("events", ranges)
+            .filter(pl.col("event").is_in(["spike", "glitch"]))
+            .select_seq("meter", observed_at="at")
+        )
         left = counters.filter(pl.col("meter").is_in(jittering)).join(out, on=["meter", "observed_at"], how="anti")
         begins = left.group_by("meter").agg(begin=pl.col("observed_at").min())
         seeds = []
-        for name, start, first, begin in spans.join(begins, on="meter").select("meter", "start", "first", "begin").iter_rows():
+        for name, start, first, begin in (
+            spans.join(begins, on="meter").select_seq("meter", "start", "first", "begin").iter_rows()
+        ):
             if begin > first:
                 self._peaks.forget(name, start)
                 seeds.append(
@@ -163,10 +171,10 @@ class Remeter:
 
     def _jitters(self, counters: pl.DataFrame, configuration: Any) -> dict[str, int]:
         """Meter -> the greatest jitter of its devices among these readings."""
-        identity = counters.select(pl.col(rules.IDENTITY).cast(pl.String), "kind", "channel", "site").unique()
+        identity = counters.select_seq(pl.col(rules.IDENTITY).cast(pl.String), "kind", "channel", "site").unique()
         if any(row not in self._jitter for row in identity.iter_rows()):
             found = self._rules(counters, configuration).rules
-            by = {row[:4]: int(row[4]) for row in found.select(*rules.IDENTITY, "jitter_n").iter_rows()}
+            by = {row[:4]: int(row[4]) for row in found.select_seq(*rules.IDENTITY, "jitter_n").iter_rows()}
             self._jitter.update({row: by.get(row[:4], 0) for row in identity.iter_rows()})
         jitter: dict[str, int] = {}
         for row in identity.iter_rows():
@@ -204,7 +212,7 @@ def rounds(spans: pl.DataFrame) -> Iterator[pl.DataFrame]:
         if spans.height:
             yield spans
         return
-    numbered = spans.sort("meter", "start").with_columns(n=pl.int_range(pl.len()).over("meter"))
+    numbered = spans.sort("meter", "start").with_columns_seq(n=pl.int_range(pl.len()).over("meter"))
     for _, some in numbered.sort("n", maintain_order=True).group_by("n", maintain_order=True):
         yield some.drop("n")
 

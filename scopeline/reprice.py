@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from processors import collapse
-from schemas.frames import FIGURE_KEY, FIGURES, READINGS, TIME, empty, shaped
+from schemas.frames import FIGURE_KEY, FIGURES, READINGS, TIME, empty, instant, shaped
 from scopeline import windows
 from scopeline.log import Log, Working
 from scopeline.remeter import Needs
@@ -46,7 +46,7 @@ class Dependents:
         found = spans.join(self.pairs, on="meter")
         start = windows.floor(pl.col("start"), self.align_us)
         end = windows.floor(pl.col("end") - timedelta(microseconds=1), self.align_us) + timedelta(microseconds=self.align_us)
-        return windows.merged(found.select("source", start=start, end=end), by="source")
+        return windows.merged(found.select_seq("source", start=start, end=end), by="source")
 
     def meters_of(self, sources: list[str]) -> list[str]:
         return sorted({meter for source in sources for meter in self._meters.get(source, ())})
@@ -85,9 +85,7 @@ class Reprice:
         sources = part.sources
         meters = dependents.meters_of(sources)
         if self._needs:
-            self._needs(
-                pl.DataFrame({"meter": meters}, schema={"meter": pl.String}).with_columns(at=pl.lit(part.start, dtype=TIME))
-            )
+            self._needs(pl.DataFrame({"meter": meters}, schema={"meter": pl.String}).with_columns_seq(at=instant(part.start)))
         amounts = store.amounts(meters, part.start, part.end)
         since = part.start - timedelta(microseconds=configuration.plan.max_age_us)
         references = [name for name in meters if name.startswith("ref/")]
@@ -100,7 +98,7 @@ class Reprice:
         if not compare and not configuration.plan.contracts.height:
             self._log.clear_within("figures", "source", part.windows, "interval_start")
             self._log.append("figures", new)
-            return new.clear().select(FIGURE_KEY)
+            return new.clear().select_seq(FIGURE_KEY)
         stored = store.figures_within(sources, part.start, part.end)
         old = windows.within(stored, part.windows, "interval_start", by="source")
         changed = windows.different(old, new, list(FIGURE_KEY))
@@ -131,7 +129,7 @@ def intervals_of(wanted: pl.DataFrame, base_us: int) -> int:
 def sources_fingerprints(plan: Any) -> dict[str, str]:
     """Source -> what decides its figures: expression, factors with their values, contracts, configuration."""
     rows = plan.segments.join(plan.spans.drop("span"), on="segment").drop("segment")
-    texts = rows.select(
+    texts = rows.select_seq(
         "source", text=pl.concat_str([pl.col(name).cast(pl.String).fill_null("~") for name in rows.columns], separator="\x1f")
     )
     found = texts.group_by("source").agg(pl.col("text").sort().str.join("\x1e"))

@@ -79,7 +79,7 @@ class Upkeep:
         self.log.append("rejects", read.rejects)
         if read.readings.is_empty():
             return
-        known = self.store.readings_known(read.readings)
+        known = self.store.readings_known(arrivals.perhaps_known(read.readings, self.state.meters))
         came = arrivals.arrivals(read.readings, known)
         self.log.append("readings", read.readings)
         before = self.state.meters
@@ -87,7 +87,7 @@ class Upkeep:
         self._clock(came)
         touched = came.fresh
         if touched["event"].null_count() < touched.height:  # what events said before at other instants
-            events = touched.filter(pl.col("event").is_not_null()).select("meter", "event").unique()
+            events = touched.filter(pl.col("event").is_not_null()).select_seq("meter", "event").unique()
             touched = pl.concat([touched, known.join(events, on=["meter", "event"], how="semi")])
         self.update(*touching(touched), before)
 
@@ -134,7 +134,7 @@ class Upkeep:
         days = self.store.days(spans) if windows.long(spans) else None
         for some in windows.slices(spans, days, state.configuration.base_us):
             changed = self._remeter(some, state.configuration, state.meters)
-            intervals = changed.select("meter", start="interval_start", end=pl.col("interval_start") + base)
+            intervals = changed.select_seq("meter", start="interval_start", end=pl.col("interval_start") + base)
             dirty.append(windows.merged(intervals))
         dirty.append(self._levels(levels))
         wanted = [state.dependents.aligned(pl.concat(dirty)), self._earlier(before), self._other_sources()]
@@ -148,7 +148,7 @@ class Upkeep:
 
     def _price(self, wanted: pl.DataFrame, compare: bool) -> dict[str, int]:
         state = self.state
-        first = state.meters.select("meter", "first_observed_at")
+        first = state.meters.select_seq("meter", "first_observed_at")
         return self._reprice(wanted, state.configuration, state.dependents, first, compare)
 
     def _postpone(self, pending: pl.DataFrame) -> None:
@@ -173,9 +173,9 @@ class Upkeep:
         if mine.is_empty():
             return empty(windows.SPAN)
         age = timedelta(microseconds=self.state.configuration.plan.max_age_us)
-        spans = windows.merged(mine.select("meter", start="at", end="at"), gap=age)
-        near = self.store.readings_within(spans.with_columns(pl.col("end") + age)).filter(pl.col("kind") == "level")
-        return windows.held(spans, near.select("meter", at="observed_at").unique(), age)
+        spans = windows.merged(mine.select_seq("meter", start="at", end="at"), gap=age)
+        near = self.store.readings_within(spans.with_columns_seq(pl.col("end") + age)).filter(pl.col("kind") == "level")
+        return windows.held(spans, near.select_seq("meter", at="observed_at").unique(), age)
 
     def _earlier(self, before: pl.DataFrame) -> pl.DataFrame:
         """Sums expect a meter from its first reading on: where that moved, their coverage did."""
@@ -184,13 +184,13 @@ class Upkeep:
         pairs = state.dependents.pairs.filter(pl.col("source").is_in(summing)) if summing else empty(SOURCE_WINDOW)
         if pairs.is_empty():
             return empty(SOURCE_WINDOW)
-        was = before.select("meter", was="first_observed_at")
+        was = before.select_seq("meter", was="first_observed_at")
         horizon = state.meters["last_observed_at"].max()
         found = state.meters.join(was, on="meter", how="left").filter(pl.col("meter").is_in(pairs["meter"].implode()))
         found = found.filter(pl.col("was").is_null() | (pl.col("was") != pl.col("first_observed_at")))
         other = pl.col("was").fill_null(pl.lit(horizon, dtype=TIME))
         low, high = pl.min_horizontal("first_observed_at", other), pl.max_horizontal("first_observed_at", other)
-        spans = found.select("meter", start=low, end=high + _TICK)
+        spans = found.select_seq("meter", start=low, end=high + _TICK)
         return state.dependents.aligned(spans).filter(pl.col("source").is_in(summing))
 
     def _other_sources(self) -> pl.DataFrame:
@@ -208,10 +208,10 @@ class Upkeep:
         pairs = self.state.dependents.pairs.filter(pl.col("source").is_in(other))
         extent = self.store.extent(pairs["meter"].unique().to_list())
         base = timedelta(microseconds=self.state.configuration.base_us)
-        spans = extent.select("meter", "start", end=pl.col("end") + base)
+        spans = extent.select_seq("meter", "start", end=pl.col("end") + base)
         found = self.state.dependents.aligned(spans).filter(pl.col("source").is_in(other))
         figures = self.store.extent_of_figures(other)  # what is stored and may have to go
-        return windows.merged(pl.concat([found, figures.select("source", "start", end=pl.col("end") + base)]), by="source")
+        return windows.merged(pl.concat([found, figures.select_seq("source", "start", end=pl.col("end") + base)]), by="source")
 
     # reading again -------------------------------------------------------------------------------------------------------
     def reread(self, messages: pl.DataFrame, read: Any) -> pl.DataFrame:
@@ -223,7 +223,7 @@ class Upkeep:
         outcomes = self.store.outcomes_of(places)
         told = self._exchange("outcomes", outcomes, shaped(read.outcomes, OUTCOMES))
         counted = outcomes.join(told, on="message", how="semi")
-        self.log.count(arrivals.traffic(counted, messages).with_columns(messages=-pl.col("messages")))
+        self.log.count(arrivals.traffic(counted, messages).with_columns_seq(messages=-pl.col("messages")))
         self.log.count(arrivals.traffic(shaped(read.outcomes, OUTCOMES).join(told, on="message", how="semi"), messages))
         self.log.uncount()
         return pl.concat([old, shaped(read.readings, READINGS)]).join(other, on="message", how="semi")
@@ -247,11 +247,11 @@ class Upkeep:
         clocks = self.store.clocks_of(None)
         self.log.clear("clocks")
         self.log.append("clocks", clocks)
-        self.state = replace(self.state, meters=pl.concat([kept, rows]).sort("meter").select(METERS.keys()), clocks=clocks)
+        self.state = replace(self.state, meters=pl.concat([kept, rows]).sort("meter").select_seq(METERS.keys()), clocks=clocks)
         self._remeter.forget()
         gone = sorted(set(names) - set(rows["meter"]))
         base = timedelta(microseconds=self.state.configuration.base_us)
-        lost = Dependents(self.state.configuration, gone).aligned(self.store.extent(gone).with_columns(pl.col("end") + base))
+        lost = Dependents(self.state.configuration, gone).aligned(self.store.extent(gone).with_columns_seq(pl.col("end") + base))
         self.log.remove("amounts", "meter", gone)
         self.log.remove("events", "meter", gone)
         self.configure(self.state.configuration.plant)
@@ -263,10 +263,10 @@ def touching(readings: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     level = readings["kind"] == "level"
     if not level.any():
         return windows.touched(readings), empty(_LEVELS)
-    levels = readings.filter(level).select("meter", at="observed_at").unique()
+    levels = readings.filter(level).select_seq("meter", at="observed_at").unique()
     return windows.touched(readings.filter(~level)), levels
 
 
 def units_seen(meters: pl.DataFrame) -> dict[str, str]:
     """Meter -> unit, as pipeline.configure takes them."""
-    return dict(meters.select("meter", "named_unit").iter_rows())
+    return dict(meters.select_seq("meter", "named_unit").iter_rows())

@@ -13,13 +13,13 @@ To compute a window, the readings inside are needed and beyond each edge one tha
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 import polars as pl
 
 from processors.series import codes
-from schemas.frames import TIME
+from schemas.frames import TIME, instant
 
 ASIDE = 2
 """Places from a new reading at which nothing is decided anew."""
@@ -34,21 +34,21 @@ def merged(spans: pl.DataFrame, by: str | None = "meter", gap: timedelta = timed
 
     >>> at = lambda hour: datetime(2026, 1, 1, hour)
     >>> frame = pl.DataFrame({"meter": ["a", "a", "a"], "start": [at(1), at(2), at(9)], "end": [at(3), at(4), at(9)]})
-    >>> merged(frame).with_columns(pl.col("start", "end").dt.hour()).rows()
+    >>> merged(frame).with_columns_seq(pl.col("start", "end").dt.hour()).rows()
     [('a', 1, 4), ('a', 9, 9)]
     """
     columns = [*([by] if by else []), "start", "end"]
     if spans.height < 2 or (by and spans[by].n_unique() == spans.height):
-        chosen = spans.select(columns)
+        chosen = spans.select_seq(columns)
         return chosen if by and chosen[by].is_sorted() else chosen.sort(columns[0])
     place = _base(pl.lit(codes(spans[by]) if by else 0))
-    keyed = spans.select(*columns, _place=place, _from=place + _us("start"), _to=place + _us("end")).sort("_from")
+    keyed = spans.select_seq(*columns, _place=place, _from=place + _us("start"), _to=place + _us("end")).sort("_from")
     # what another one's spans reached lies far below a place of one's own, so that one running maximum does for all
     reached = pl.col("_to").cum_max()
     apart = (pl.col("_from") > reached.shift(1) + gap // _TICK).fill_null(True)
-    runs = keyed.with_columns(first=apart, end=(reached - pl.col("_place")).cast(pl.Int64).cast(spans["end"].dtype))
+    runs = keyed.with_columns_seq(first=apart, end=(reached - pl.col("_place")).cast(pl.Int64).cast(spans["end"].dtype))
     ends = runs.filter(runs["first"].shift(-1, fill_value=True))["end"]
-    return runs.filter("first").with_columns(ends).select(columns)
+    return runs.filter("first").with_columns_seq(ends).select_seq(columns)
 
 
 def touched(readings: pl.DataFrame) -> pl.DataFrame:
@@ -83,23 +83,23 @@ def bounds(spans: pl.DataFrame, instants: pl.DataFrame, removed: pl.DataFrame, b
     names = instants.schema["meter"]
     raw = _Places(instants, "raw")
     kept = _Places(instants.join(removed, on=["meter", "at"], how="anti"), "kept") if removed.height else raw
-    out = spans.with_columns(_base=_base(pl.col("meter").cast(names)))
+    out = spans.with_columns_seq(_base=_base(pl.col("meter").cast(names)))
     # the last kept instant at least ASIDE places before the span, the first kept one as far after it
     low, high = raw.count(pl.col("start"), "left") - ASIDE, raw.count(pl.col("end"), "right") - 1 + ASIDE
-    out = out.with_columns(low=low, high=high, **(raw.ends() | kept.ends()))
+    out = out.with_columns_seq(low=low, high=high, **(raw.ends() | kept.ends()))
     low, high = raw.time(pl.col("low")), raw.time(pl.col("high"))
-    out = out.with_columns(lo=kept.count(low, "right") - 1, hi=kept.count(high, "left"))
+    out = out.with_columns_seq(lo=kept.count(low, "right") - 1, hi=kept.count(high, "left"))
     lo, hi = kept.time(pl.col("lo")), kept.time(pl.col("hi"))
-    out = out.with_columns(lo=lo, hi=hi, oldest=raw.time(raw.first), newest=raw.time(raw.end - 1))
+    out = out.with_columns_seq(lo=lo, hi=hi, oldest=raw.time(raw.first), newest=raw.time(raw.end - 1))
     start = pl.min_horizontal(pl.coalesce("lo", "oldest"), pl.col("start") - pl.col("stretch"))
     stop = pl.max_horizontal(pl.coalesce("hi", "newest"), pl.col("end") + pl.col("stretch"))
-    out = out.with_columns(a=floor(start, base_us), b=floor(stop, base_us) + timedelta(microseconds=base_us))
+    out = out.with_columns_seq(a=floor(start, base_us), b=floor(stop, base_us) + timedelta(microseconds=base_us))
     # beyond each edge: one kept instant, one more beside it, and what a period can reach
     outside, inside = ([places.count(pl.col(edge), side) for places in (kept, raw)] for edge, side in _EDGES)
     near = pl.col("lo").is_not_null() & (outside[0] > kept.first) & (outside[1] >= raw.first + 3)
     far = pl.col("hi").is_not_null() & (inside[0] < kept.end) & (inside[1] <= raw.end - 3)
     reached = pl.col("loaded_from") <= pl.col("a") - pl.col("stretch"), pl.col("loaded_to") >= pl.col("b") + pl.col("stretch")
-    found = out.select(
+    found = out.select_seq(
         "meter",
         start="a",
         end="b",
@@ -117,7 +117,7 @@ class _Places:
     """Instants (meter, at) in order of meter and time; a place is a number in that order. Asked by frames with a `_base`."""
 
     def __init__(self, instants: pl.DataFrame, name: str) -> None:
-        placed = instants.select("at", place=_base(pl.col("meter")) + _us("at")).sort("place")
+        placed = instants.select_seq("at", place=_base(pl.col("meter")) + _us("at")).sort("place")
         self._ordered, self._at = pl.lit(placed["place"]), pl.lit(placed["at"])
         self._names = f"first_{name}", f"end_{name}"
         self.first, self.end = (pl.col(edge) for edge in self._names)
@@ -139,7 +139,7 @@ class _Places:
         return self._at.gather(pl.when((place >= self.first) & (place < self.end)).then(place))
 
 
-_EPOCH, _TICK = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
+_TICK = timedelta(microseconds=1)
 _EVER = 2**62
 _SPREAD = pl.lit(2**64, dtype=pl.Int128)
 
@@ -158,13 +158,13 @@ def within(frame: pl.DataFrame, windows: pl.DataFrame, time: str, by: str = "met
     if frame.is_empty() or windows.is_empty():
         return frame.clear()
     key = pl.col(by).cast(frame.schema[by], strict=False)  # the frame's names may be an enumeration
-    spans = windows.select(key, _start="start", _end="end")
+    spans = windows.select_seq(key, _start="start", _end="end")
     inside = (pl.col(time) >= pl.col("_start")) & (pl.col(time) < pl.col("_end"))
     if spans[by].n_unique() == spans.height:
-        return frame.join(spans, on=by, maintain_order="left").filter(inside).select(frame.columns)
+        return frame.join(spans, on=by, maintain_order="left").filter(inside).select_seq(frame.columns)
     keyed = frame.with_row_index("_row").sort(time)
     found = keyed.join_asof(spans.sort("_start"), left_on=time, right_on="_start", by=by, check_sortedness=False, coalesce=False)
-    return found.filter(inside).sort("_row").select(frame.columns)
+    return found.filter(inside).sort("_row").select_seq(frame.columns)
 
 
 def held(spans: pl.DataFrame, instants: pl.DataFrame, max_age: timedelta) -> pl.DataFrame:
@@ -181,7 +181,7 @@ def held(spans: pl.DataFrame, instants: pl.DataFrame, max_age: timedelta) -> pl.
         coalesce=False,
     )
     latest = pl.col("end") + max_age
-    return found.select("meter", "start", end=pl.min_horizontal(latest, pl.col("at").fill_null(latest)))
+    return found.select_seq("meter", "start", end=pl.min_horizontal(latest, pl.col("at").fill_null(latest)))
 
 
 class Part(NamedTuple):
@@ -216,13 +216,13 @@ def _near(windows: pl.DataFrame) -> Iterator[tuple[pl.DataFrame, datetime, datet
     if windows.is_empty():
         return
     length = pl.col("end") - pl.col("start")
-    start, end, sources, asked = windows.select(
+    start, end, sources, asked = windows.select_seq(
         pl.col("start").min(), pl.col("end").max(), sources=pl.col("source").n_unique(), asked=length.sum()
     ).row(0)
     if sources * (end - start) <= 2 * asked:
         yield windows, start, end
         return
-    sized = windows.with_columns(size=length.dt.total_microseconds().log(2).floor().cast(pl.Int32))
+    sized = windows.with_columns_seq(size=length.dt.total_microseconds().log(2).floor().cast(pl.Int32))
     for _, alike in sized.sort("size", "start").group_by("size", maintain_order=True):
         longest = (alike["end"] - alike["start"]).max()
         assert isinstance(longest, timedelta)
@@ -233,7 +233,7 @@ def _near(windows: pl.DataFrame) -> Iterator[tuple[pl.DataFrame, datetime, datet
 def clipped(wanted: pl.DataFrame, start: datetime, end: datetime) -> pl.DataFrame:
     """What of windows (source, start, end) lies between two instants."""
     mine = wanted.filter((wanted["start"] < end) & (wanted["end"] > start))
-    return mine.select("source", start=pl.max_horizontal("start", _at(start)), end=pl.min_horizontal("end", _at(end)))
+    return mine.select_seq("source", start=pl.max_horizontal("start", instant(start)), end=pl.min_horizontal("end", instant(end)))
 
 
 def inside(wanted: pl.DataFrame, part: Part) -> pl.DataFrame:
@@ -243,16 +243,11 @@ def inside(wanted: pl.DataFrame, part: Part) -> pl.DataFrame:
 
 def outside(wanted: pl.DataFrame, part: Part) -> pl.DataFrame:
     """What of windows (source, start, end) does not lie in the part."""
-    begin, stop = _at(part.start), _at(part.end)
+    begin, stop = instant(part.start), instant(part.end)
     touched = pl.col("source").is_in(part.sources) & (pl.col("start") < stop) & (pl.col("end") > begin)
-    before = wanted.filter(touched, pl.col("start") < begin).with_columns(end=begin)
-    after = wanted.filter(touched, pl.col("end") > stop).with_columns(start=stop)
-    return pl.concat([wanted.filter(~touched), before, after]).select("source", "start", "end").sort("source", "start")
-
-
-def _at(instant: datetime) -> pl.Expr:
-    """An instant in an expression. (Made of a datetime, a literal costs several times what uses it.)"""
-    return pl.lit((instant - _EPOCH) // _TICK).cast(TIME)
+    before = wanted.filter(touched, pl.col("start") < begin).with_columns_seq(end=begin)
+    after = wanted.filter(touched, pl.col("end") > stop).with_columns_seq(start=stop)
+    return pl.concat([wanted.filter(~touched), before, after]).select_seq("source", "start", "end").sort("source", "start")
 
 
 SLICE = 200_000
@@ -271,7 +266,7 @@ def slices(spans: pl.DataFrame, days: pl.DataFrame | None, base_us: int) -> Iter
         if spans.height:
             yield spans
         return
-    begin, last = spans.select(pl.col("start").min(), pl.col("end").max()).row(0)
+    begin, last = spans.select_seq(pl.col("start").min(), pl.col("end").max()).row(0)
     daily = spans["meter"].n_unique() * max(1, _DAY // timedelta(microseconds=base_us))
     counts = dict(days.iter_rows())
     rows, at = 0, begin.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -286,8 +281,8 @@ def slices(spans: pl.DataFrame, days: pl.DataFrame | None, base_us: int) -> Iter
 
 def _cut(spans: pl.DataFrame, start: datetime, end: datetime) -> pl.DataFrame:
     inside = spans.filter((spans["start"] <= end) & (spans["end"] >= start))
-    begin, stop = _at(start), _at(end)
-    return inside.with_columns(start=pl.max_horizontal("start", begin), end=pl.min_horizontal("end", stop))
+    begin, stop = instant(start), instant(end)
+    return inside.with_columns_seq(start=pl.max_horizontal("start", begin), end=pl.min_horizontal("end", stop))
 
 
 def different(old: pl.DataFrame, new: pl.DataFrame, key: list[str]) -> pl.DataFrame:
@@ -295,4 +290,4 @@ def different(old: pl.DataFrame, new: pl.DataFrame, key: list[str]) -> pl.DataFr
     columns = old.columns
     gone = old.join(new, on=columns, how="anti", nulls_equal=True) if new.height else old
     come = new.join(old, on=columns, how="anti", nulls_equal=True) if old.height else new
-    return pl.concat([gone.select(key), come.select(key)]).unique()
+    return pl.concat([gone.select_seq(key), come.select_seq(key)]).unique()

@@ -16,6 +16,8 @@ from scopeline.bench.stored import STEP, fill
 from scopeline.cli.options import Json, existing, fail, table, to_json
 
 Part = Literal["decode", "compute", "embedded", "export", "process", "influx", "latency", "ingest", "all"]
+ROUNDS = 3
+"""The bare broker and the embedded way are measured in turns; what is told is the round in the middle, by their ratio."""
 EMBEDDED, CLUSTER = ("decode", "compute", "embedded", "export"), ("process", "influx", "latency", "ingest")
 COLUMNS = ("part", "readings", "per processor-second", "per second", "peak MB", "remark")
 Row = tuple[str, int, int, int, int, str]
@@ -149,10 +151,16 @@ def _offline(chosen: set[str], readings: int, folder: Path) -> Iterator[Row]:
 
 def _embedded(chosen: set[str], messages: int, folder: Path) -> Iterator[Row]:
     if "embedded" in chosen:
-        alone, whole = bare(messages), embedded(messages, folder / "embedded")
+        rounds = sorted(
+            ((bare(messages), embedded(messages, folder / f"embedded-{n}")) for n in range(ROUNDS)),
+            key=lambda both: both[1].per_second / both[0].per_second,
+        )
+        shares = [f"{whole.per_second / alone.per_second:.0%}" for alone, whole in rounds]
+        alone, whole = rounds[ROUNDS // 2]
+        said = f"acknowledged after the commit: {shares[ROUNDS // 2]} of the bare broker (rounds: {', '.join(shares)})"
         for name, rate, remark in (
             ("bare broker", alone, "amqtt, QoS 1, acknowledged at once"),
-            ("embedded", whole, f"acknowledged after the commit: {whole.per_second / alone.per_second:.0%} of the bare broker"),
+            ("embedded", whole, said),
         ):
             remark += f"; slowest acknowledgement {rate.slowest_s:.2f} s"
             yield name, messages, round(messages / rate.cost.cpu_s), round(rate.per_second), round(rate.cost.peak_mb), remark

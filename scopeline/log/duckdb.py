@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from schemas.frames import instant
 from scopeline.log.folding import Folding
 from scopeline.log.opening import DamagedState, damaged, opened, why_not
 from scopeline.log.tables import FOLDED, KEYS, TABLES, Schema, loaded, rows_schema, rows_table, stored
@@ -155,13 +156,13 @@ class Log:
         recent = self.recent(table, times.min())  # type: ignore[arg-type]  # a time
         if recent is None:
             return False
-        near = recent.filter(pl.col(times.name) <= times.max())
+        near = recent.filter(pl.col(times.name) <= instant(times.max()))  # type: ignore[arg-type]  # a time
         return near.join(keys, on=keys.columns, how="semi", nulls_equal=True).is_empty()
 
     def clear_within(self, table: str, key: str, windows: pl.DataFrame, time: str) -> None:
         """Delete rows whose time lies in a window (key, start, end; half-open) of their key."""
         if windows.height:
-            spans = windows.select(key, pl.col("start", "end").dt.replace_time_zone(None))
+            spans = windows.select_seq(key, pl.col("start", "end").dt.replace_time_zone(None))
             first, last = _literal(spans["start"].min()), _literal(spans["end"].max())
             self._delete(
                 table,

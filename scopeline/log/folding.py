@@ -28,10 +28,10 @@ class Folding:
         found = whole.join(known, on=texts, how="left", nulls_equal=True, maintain_order="left")
         new = known.clear()
         if found["said"].null_count():
-            texts_of = found.filter(pl.col("said").is_null()).select(texts).unique(maintain_order=True)
+            texts_of = found.filter(pl.col("said").is_null()).select_seq(texts).unique(maintain_order=True)
             numbered = texts_of.with_row_index("said", known.height)
-            new = numbered.select(pl.col(name).cast(kind) for name, kind in said_schema(self._table).items())
+            new = numbered.select_seq(pl.col(name).cast(kind) for name, kind in said_schema(self._table).items())
             known = pl.concat([known, new])
             found = whole.join(known, on=texts, how="left", nulls_equal=True, maintain_order="left")
         self._known = known
-        return found.select(rows_schema(self._table).keys()), new
+        return found.select_seq(rows_schema(self._table).keys()), new

@@ -162,7 +162,7 @@ def _sql(dtype: Any) -> str:
 
 def stored(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     """A frame as the file holds it: the schema's columns in order, Int128 as Decimal, times without zone, no categories."""
-    return frame.select(_store(name, dtype) for name, dtype in schema.items())
+    return frame.select_seq(_store(name, dtype) for name, dtype in schema.items())
 
 
 @lru_cache(maxsize=1000)
@@ -175,7 +175,7 @@ def _store(name: str, dtype: Any) -> pl.Expr:
 
 def loaded(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
     """What came out of the file, in the types of the schema."""
-    return frame.select(_load(name, dtype) for name, dtype in schema.items())
+    return frame.select_seq(_load(name, dtype) for name, dtype in schema.items())
 
 
 @lru_cache(maxsize=1000)

@@ -11,7 +11,7 @@ from datetime import datetime
 
 import polars as pl
 
-from schemas.frames import shaped
+from schemas.frames import instant, shaped
 from scopeline.log.tables import Schema
 
 KEPT = 60_000
@@ -44,7 +44,7 @@ class Tail:
                 self._rows = found.filter(pl.col(self.time) > self._since)
         if self._since is not None and start <= self._since:
             return None
-        return self._rows.filter(pl.col(self.time) >= start)
+        return self._rows.filter(pl.col(self.time) >= instant(start))
 
     def add(self, rows: pl.DataFrame) -> None:
         """Rows that the table got."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from schemas.frames import AMOUNTS, EVENTS, FIGURES, OUTCOMES, READINGS, REJECTS, TIME, empty, shaped
+from schemas.frames import AMOUNTS, EVENTS, FIGURES, OUTCOMES, READINGS, REJECTS, TIME, empty, instant, shaped
 from scopeline.log.duckdb import Log
 from scopeline.log.sql import condition
 from scopeline.log.store import Store
@@ -42,10 +42,10 @@ class Working(Store):
         plain = readings.filter(pl.col("event").is_null())
         parts = [empty(READINGS)]
         if plain.height:
-            parts.append(self._timed(plain.select(pl.col("meter").cast(pl.String), "observed_at").unique()))
+            parts.append(self._timed(plain.select_seq(pl.col("meter").cast(pl.String), "observed_at").unique()))
         named = readings.filter(pl.col("event").is_not_null())
         if named.height:
-            parts.append(self.readings_named(named.select(pl.col("meter").cast(pl.String), "event").unique()))
+            parts.append(self.readings_named(named.select_seq(pl.col("meter").cast(pl.String), "event").unique()))
         return pl.concat(parts)
 
     def _timed(self, keys: pl.DataFrame) -> pl.DataFrame:
@@ -53,12 +53,12 @@ class Working(Store):
         start, end = keys["observed_at"].min(), keys["observed_at"].max()
         recent = self._writer.recent("readings", start)  # type: ignore[arg-type]  # a time
         if recent is not None:
-            near = recent.filter(pl.col("observed_at") <= end, pl.col("event").is_null())
+            near = recent.filter((pl.col("observed_at") <= instant(end)) & pl.col("event").is_null())  # type: ignore[arg-type]  # a time
             return near.join(keys, on=["meter", "observed_at"], how="semi")
         columns = ", ".join(f't."{name}"' for name in READINGS)
         sql = f"""SELECT {columns} FROM readings t JOIN keys k ON t.meter = k.meter AND t.observed_at = k.observed_at
         WHERE t.event IS NULL AND t.observed_at BETWEEN ? AND ?"""
-        at = keys.with_columns(pl.col("observed_at").dt.replace_time_zone(None))
+        at = keys.with_columns_seq(pl.col("observed_at").dt.replace_time_zone(None))
         return loaded(self._table(sql, [naive(start), naive(end)], keys=at), READINGS)  # type: ignore[arg-type]  # times
 
     def readings_of(self, messages: Sequence[int]) -> pl.DataFrame:
@@ -98,7 +98,7 @@ class Working(Store):
         if recent is not None:
             return _inside(recent, time, sign, spans)
         columns = ", ".join(f't."{name}"' for name in schema)
-        wanted = spans.select("meter", pl.col("start", "end").dt.replace_time_zone(None))
+        wanted = spans.select_seq("meter", pl.col("start", "end").dt.replace_time_zone(None))
         sql = f"""SELECT {columns} FROM {table} t JOIN spans s
         ON t.meter = s.meter AND t."{time}" >= s.start AND t."{time}" {sign} s.end
         WHERE t."{time}" >= ? AND t."{time}" {sign} ?"""
@@ -109,7 +109,7 @@ class Working(Store):
         if recent is None:
             return super().amounts(meters, start, end)
         wanted = pl.Series(meters, dtype=pl.String).implode()
-        near = recent.filter(pl.col("interval_start") < end)
+        near = recent.filter(pl.col("interval_start") < instant(end))
         return near.filter(pl.col("meter").is_in(wanted)).sort("meter", "interval_start")
 
     def identities(self, meters: Sequence[str]) -> pl.DataFrame:
@@ -126,7 +126,7 @@ class Working(Store):
         sql = f"""SELECT date_trunc('day', observed_at) AS day, count(*) AS n FROM readings
         WHERE {where} AND observed_at BETWEEN ? AND ? GROUP BY day ORDER BY day"""
         found = self._table(sql, [*parameters, start, end])
-        return found.with_columns(pl.col("day").cast(pl.Datetime("us")).dt.replace_time_zone("UTC"))
+        return found.with_columns_seq(pl.col("day").cast(pl.Datetime("us")).dt.replace_time_zone("UTC"))
 
     def figures_within(self, sources: Sequence[str], start: datetime, end: datetime) -> pl.DataFrame:
         """FIGURES of sources with interval_start in [start, end), in one frame."""
@@ -179,7 +179,7 @@ class Working(Store):
 
 def _inside(rows: pl.DataFrame, time: str, sign: str, spans: pl.DataFrame) -> pl.DataFrame:
     """Rows of a meter whose time lies in one of its spans (meter, start, end); sign: `<` (end excluded) or `<=`."""
-    near = rows.filter(pl.col(time) <= spans["end"].max())
-    found = near.join(spans.select("meter", _start="start", _end="end"), on="meter")
+    near = rows.filter(pl.col(time) <= instant(spans["end"].max()))  # type: ignore[arg-type]  # a time
+    found = near.join(spans.select_seq("meter", _start="start", _end="end"), on="meter")
     before = pl.col(time) < pl.col("_end") if sign == "<" else pl.col(time) <= pl.col("_end")
-    return found.filter((pl.col(time) >= pl.col("_start")) & before).select(rows.columns)
+    return found.filter((pl.col(time) >= pl.col("_start")) & before).select_seq(rows.columns)

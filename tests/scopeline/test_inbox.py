@@ -50,3 +50,11 @@ def test_linger_collects_companions_and_wake_returns_empty() -> None:
     threading.Timer(0.02, inbox.wake).start()
     begun = time.monotonic()
     assert inbox.take(10, 0, 100) == [] and time.monotonic() - begun < 60
+
+
+def test_enough_waits_for_no_more() -> None:
+    inbox = Inbox()
+    inbox.offer(*(delivery(number) for number in range(7)))
+    begun = time.monotonic()
+    assert len(inbox.take(100, 600, 1, quiet=300, enough=7)) == 7
+    assert time.monotonic() - begun < 60

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 ENOUGH = 500
-"""Messages that are worth a commit of their own. Those after them come while it runs: who sends waits for acknowledgements."""
-_SILENCE = 30
-"""Gaps between messages, after which no more are on their way."""
+"""Messages that are worth a commit of their own. Senders have so many under way, and wait for acknowledgements: of more than this
+one half is committed while the other comes; of less, all at once."""
+_LATELY = 8
+"""Batches from which is known how many messages senders have under way at once."""
+_LOOK = 0.003
+"""Seconds between two looks at how many have come."""
 
 
 class Origin(Protocol):
@@ -49,6 +52,8 @@ class Inbox:
     _bytes: int = 0
     _was_full: bool = False
     _woken: bool = False
+    _peak: int = 0
+    _peaks: deque[int] = field(default_factory=lambda: deque(maxlen=_LATELY))
 
     @property
     def full(self) -> bool:
@@ -70,6 +75,7 @@ class Inbox:
                 self._changed.notify()
             self._queue.extend(deliveries)
             self._messages += len(deliveries)
+            self._peak = max(self._peak, self._messages)
             self._bytes += sum(len(one.payload) for one in deliveries)
             if self.full:
                 self._was_full = True
@@ -85,22 +91,26 @@ class Inbox:
             self._woken = True
             self._changed.notify_all()
 
-    def take(self, most: int, linger: float, patience: float, quiet: float = 0.01, enough: int = ENOUGH) -> list[Delivery]:
-        """The next deliveries in receipt order: waits `patience` seconds for the first, then for its companions as long as
-        they keep coming, at most `linger`, and until there are `enough`: until none came for `quiet` seconds, or, where they come
-        faster, for as long as _SILENCE of them took to come."""
+    def take(self, most: int, linger: float, patience: float, quiet: float = 0.01) -> list[Delivery]:
+        """The next deliveries in receipt order: waits `patience` seconds for the first, then for its companions, at most `linger`:
+        until a share of what lately waited at once is here (see ENOUGH), or none came for a while: at most `quiet` seconds, and the
+        less, the more are here. More than such a share is left for the next batch."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._woken, patience)
             self._woken = False
             if not self._queue:
                 return []
-        begun, first, seen, pause = time.monotonic(), len(self._queue), 0, quiet
-        while seen < len(self._queue) < enough and (left := begun + linger - time.monotonic()) > 0:
-            seen = len(self._queue)
-            time.sleep(min(left, pause))
-            pause = min(quiet, _SILENCE * (time.monotonic() - begun) / max(1, len(self._queue) - first))
+            self._peaks.append(self._peak)
+            self._peak = 0
+        came = begun = time.monotonic()
+        seen, peak = len(self._queue), max(self._peaks)
+        share = min(most, max(min(peak, ENOUGH), peak // 2))
+        while seen < share and (now := time.monotonic()) < min(begun + linger, came + quiet * (1 - seen / share)):
+            time.sleep(_LOOK)
+            if seen < len(self._queue):
+                seen, came = len(self._queue), now
         with self._changed:
-            return [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
+            return [self._queue.popleft() for _ in range(min(share, len(self._queue)))]
 
     def release(self, deliveries: Sequence[Delivery]) -> None:
         """Committed (or given up): their space is free again."""

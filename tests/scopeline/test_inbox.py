@@ -3,6 +3,8 @@
 import threading
 import time
 
+import pytest
+
 from scopeline.inbox import Delivery, Inbox
 
 
@@ -42,19 +44,55 @@ def test_bytes_are_limited_too() -> None:
     assert inbox.full
 
 
+def waited(inbox: Inbox, count: int) -> None:
+    """So many messages have waited at once."""
+    inbox.offer(*(delivery(number) for number in range(count)))
+    while inbox.waiting:
+        inbox.release(inbox.take(count, 0, 1))
+
+
 def test_linger_collects_companions_and_wake_returns_empty() -> None:
     inbox = Inbox()
+    waited(inbox, 2)
     inbox.offer(delivery(1))
     threading.Timer(0.02, lambda: inbox.offer(delivery(2))).start()
-    assert len(inbox.take(10, 5, 60, quiet=1)) == 2
+    assert len(inbox.take(10, 600, 60, quiet=300)) == 2, "and no more are waited for"
     threading.Timer(0.02, inbox.wake).start()
     begun = time.monotonic()
     assert inbox.take(10, 0, 100) == [] and time.monotonic() - begun < 60
 
 
-def test_enough_waits_for_no_more() -> None:
+def test_who_has_one_message_under_way_at_a_time_does_not_wait() -> None:
     inbox = Inbox()
-    inbox.offer(*(delivery(number) for number in range(7)))
     begun = time.monotonic()
-    assert len(inbox.take(100, 600, 1, quiet=300, enough=7)) == 7
+    for _ in range(3):
+        waited(inbox, 1)
+        inbox.offer(delivery(1))
+        inbox.release(inbox.take(10, 600, 1, quiet=300))
+    assert time.monotonic() - begun < 60
+
+
+def test_of_many_under_way_one_half_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scopeline.inbox.ENOUGH", 4)
+    inbox = Inbox()
+    inbox.offer(*(delivery(number) for number in range(20)))
+    assert len(inbox.take(100, 600, 1, quiet=300)) == 10
+    assert len(inbox.take(3, 600, 1, quiet=300)) == 3
+    assert len(inbox.take(100, 0, 1)) == 7
+
+
+def test_more_than_enough_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scopeline.inbox.ENOUGH", 4)
+    inbox = Inbox()
+    waited(inbox, 6)
+    inbox.offer(*(delivery(number) for number in range(5)))
+    assert len(inbox.take(100, 600, 1, quiet=300)) == 4
+
+
+def test_silence_ends_the_waiting() -> None:
+    inbox = Inbox()
+    waited(inbox, 9)
+    inbox.offer(delivery(1))
+    begun = time.monotonic()
+    assert len(inbox.take(100, 600, 1, quiet=0.01)) == 1
     assert time.monotonic() - begun < 60

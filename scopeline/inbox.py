@@ -92,9 +92,9 @@ class Inbox:
             self._changed.notify_all()
 
     def take(self, most: int, linger: float, patience: float, quiet: float = 0.01) -> list[Delivery]:
-        """The next deliveries in receipt order: waits `patience` seconds for the first, then for its companions, at most `linger`:
-        until a share of what lately waited at once is here (see ENOUGH), or none came for a while: at most `quiet` seconds, and the
-        less, the more are here. More than such a share is left for the next batch."""
+        """The next deliveries in receipt order: waits `patience` seconds for the first, then for companions, at most `linger`,
+        until a share of what lately waited at once is here (see ENOUGH), or none came for a while: at most `quiet` seconds, the
+        less the more are here. More than such a share is left for the next batch."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._woken, patience)
             self._woken = False

@@ -43,7 +43,7 @@ _ISO = (
     r"(?:[Tt ](?P<H>[0-9]{2}):?(?P<M>[0-9]{2})(?::?(?P<S>[0-9]{2})(?:[.,](?P<f>[0-9]{1,12}))?)?"
     r" ?(?P<z>[Zz]|UTC|[+-][0-9]{2}(?::?[0-9]{2})?)?)?\z"
 )
-_CANONICAL = r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z?\z"
+_CANONICAL = r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,12})?Z?\z"
 
 
 @lru_cache(maxsize=256)
@@ -116,8 +116,10 @@ def parse(stamps: pl.Series, format: str) -> Parsed:
         return _parts(stamps, _regex(format))
     canonical = stamps.str.contains(_CANONICAL).fill_null(False)
     plain = stamps if canonical.all() else stamps.filter(canonical)
-    micros = _micros(plain.str.slice(0, 19))
-    zoned = plain.str.len_bytes() == 20
+    micros, rest = _micros(plain.str.slice(0, 19)), plain.str.slice(19)
+    zoned = rest.str.ends_with("Z")
+    if (rest.str.len_bytes() > 1).any():
+        micros += rest.str.strip_chars(".Z").str.slice(0, 6).str.pad_end(6, "0").cast(pl.Int64)
     some = _blank(1)
     utc, local = (micros, _blank(len(micros))) if zoned.all() else (micros.zip_with(zoned, some), micros.zip_with(~zoned, some))
     if canonical.all():

@@ -234,3 +234,13 @@ def test_each_device_of_a_payload_has_its_own_hours(plant, messages, both_ways):
     text = json.dumps([{"d": device, "t": "2026-10-25T02:30:00", "v": 1} for device in "ABA"])
     found = both_ways(messages({"topic": "a", "payload": text, "received_at": _at("2027-01-01T00:00Z")}), plant(feed))
     assert [(row["device"], row["observed_at"].hour) for row in found.decoded.to_dicts()] == [("A", 0), ("B", 1), ("A", 1)]
+
+
+def test_ordinary_stamps_are_read_a_short_way_that_says_the_same():
+    stamps = ["2026-03-01T12:00:00", "2026-02-30T12:00:00", "0000-01-01T00:00:00", "9999-12-31T23:59:59", "2026-03-01T24:00:00"]
+    ends = ["", "Z", ".5", ".5Z", ".123456789Z", ".000001", ".999999999999Z", ".Z", ".1234567890123Z", ".5+01:00"]
+    texts = pl.Series([stamp + end for stamp in stamps for end in ends])
+    for some in (texts, *(pl.Series([text]) for text in texts)):
+        short, long = timestamps.parse(some, "iso8601"), timestamps._parts(some, timestamps._ISO)
+        assert short.utc.to_list() == long.utc.to_list()
+        assert short.local.to_list() == long.local.to_list()

@@ -46,6 +46,7 @@ class Gate(ReaderAdapter):
         while True:
             await asyncio.sleep(0)  # what was read before is handled first, and acknowledgements leave
             most = await self._room()
+            self.heard = time.monotonic()  # the wait was not the client's silence
             if self.take:
                 found = self._buffer.messages(most, 1, self._stamps.now())
                 self._stamps.used(len(found.messages))
@@ -63,5 +64,4 @@ class Gate(ReaderAdapter):
             came = await self._stream.read(_CHUNK)
             if not came:
                 raise ConnectionResetError("the client has gone")
-            self.heard = time.monotonic()
             self._buffer.feed(came)

@@ -229,3 +229,25 @@ def test_one_client_s_faults_harm_no_other(publish: Callable[..., bytes]) -> Non
         info = good.publish("a/b", "1", qos=1)
         settle(taken(inbox, 1))
         assert until(info.is_published)
+
+
+def test_silent_clients_are_disconnected_and_those_that_wait_for_us_are_not(publish: Callable[..., bytes]) -> None:
+    inbox = Inbox(max_messages=1)
+    connect = b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x01\x00\x01"  # keep-alive of one second
+    with (
+        broker(inbox) as made,
+        socket.create_connection(("127.0.0.1", made.port), 60) as silent,
+        socket.create_connection(("127.0.0.1", made.port), 60) as waits,
+    ):
+        silent.sendall(connect + b"s")
+        assert silent.recv(4, socket.MSG_WAITALL) == b"\x20\x02\x00\x00"
+        assert silent.recv(100) == b"", "the connection is closed"
+        waits.sendall(connect + b"w" + publish("t", b"1", 1) + publish("t", b"2", 2) + publish("t", b"3", 3))
+        assert waits.recv(4, socket.MSG_WAITALL) == b"\x20\x02\x00\x00"
+        got = taken(inbox, 1)
+        time.sleep(3)  # nothing is committed: what the client sends is not read, so that its silence is ours
+        for number in (1, 2, 3):
+            settle(got)
+            inbox.release(got)
+            assert waits.recv(4, socket.MSG_WAITALL) == bytes([0x40, 2, 0, number])
+            got = taken(inbox, 1) if number < 3 else []

@@ -78,6 +78,15 @@ class Carrier:
             yield f"{self._number}/{name}".encode(), value
 
 
+def meter_of(key: bytes) -> str:
+    """The meter that a record is about.
+
+    >>> meter_of(b"3/works/gate:fuel#ticket-7")
+    'works/gate:fuel'
+    """
+    return key.decode().partition("/")[2].partition("#")[0]
+
+
 class Sender:
     """Produces carry records; returns when Kafka has them all."""
 

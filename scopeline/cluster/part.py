@@ -18,7 +18,7 @@ import polars as pl
 from ingest.records import decode
 from schemas.frames import FIGURE_KEY, empty
 from scopeline import windows
-from scopeline.cluster.carry import Carrier, Sender
+from scopeline.cluster.carry import Carrier, Sender, meter_of
 from scopeline.cluster.changes import CHANGES, TOUCHED
 from scopeline.cluster.failpoint import failpoint
 from scopeline.cluster.horizon import horizon
@@ -174,7 +174,8 @@ class Part:
         teller.figures(self.replica, changed)
         edited = self.meta.get("plant") != self.replica.store.fact("plant")
         if edited or self.sums.due(idle):
-            self._tell_sums(teller, changed if self.sums.since >= since else None)
+            known = changed if self.sums.since >= since else None
+            self.sums.tell(teller, self.replica, known, [self.position, self.ref_position], clocks)
         if self._new and edited and self.meta.get("plant") is not None:
             self._compare_all(teller)
         self._new = False
@@ -188,12 +189,6 @@ class Part:
             keys = changed.select("source", start="interval_start", end=pl.col("interval_start") + base)
             told = [self._since, self.replica.log.touched(since), keys]
             self._since = windows.merged(pl.concat(told), by="source")
-
-    def _tell_sums(self, teller: Teller, changed: pl.DataFrame | None = None) -> None:
-        """Of what changed since they were told; `changed`: where that is known."""
-        if changed is None:
-            changed = self.replica.log.changes(self.sums.since).select(_TOLD.keys())
-        self.sums.tell(teller, self.replica, changed, [self.position, self.ref_position], self._clocks_now())
 
     def _clocks_now(self) -> dict[str, datetime]:
         return dict(self.replica.upkeep.state.clocks.iter_rows())
@@ -233,7 +228,7 @@ class Part:
             late = replica.log.asked(sql, [self._carried, before.replace(tzinfo=None)])["meter"].to_list()
             records += self.carrier.records(replica.log, before, late) if late else ()
         if records and self.unsummed:
-            self._tell_sums(teller)
+            self.sums.tell_of(teller, self.replica, {meter_of(key) for key, _ in records})
         sender.send(self.number, records)
         if before is None or now > before:
             replica.note("carry", now.isoformat())

@@ -4,11 +4,12 @@ them once for many batches. What is left is said beside the committed offset, so
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 import polars as pl
 
+from schemas.frames import FIGURE_KEY
 from scopeline.cluster.replica import Replica
 from scopeline.cluster.tell import Teller
 
@@ -29,10 +30,24 @@ class Summing:
         return idle or time.monotonic() - self._told > EVERY
 
     def tell(
-        self, teller: Teller, replica: Replica, changed: pl.DataFrame, offsets: list[int], clocks: Mapping[str, datetime]
+        self,
+        teller: Teller,
+        replica: Replica,
+        changed: pl.DataFrame | None,
+        offsets: list[int],
+        clocks: Mapping[str, datetime],
     ) -> None:
-        """Of figures that changed `since` (FIGURE_KEY, lost), up to these offsets and clocks. What a clock passes that was never
-        told of begins a day ago."""
+        """Of what changed `since` (FIGURE_KEY, lost; None: as noted), up to these offsets and clocks. What a clock passes that
+        was never told of begins a day ago."""
         passed = {site: (self.clocks.get(site, now - _DAY), now) for site, now in clocks.items() if self.clocks.get(site) != now}
-        teller.sums(replica, changed, passed)
+        teller.sums(replica, self._changed(replica) if changed is None else changed, passed)
         self.offsets, self.since, self.clocks, self._told = offsets, offsets[0], clocks, time.monotonic()
+
+    def tell_of(self, teller: Teller, replica: Replica, meters: Iterable[str]) -> None:
+        """Of what changed those that these meters can have changed, without waiting for the others."""
+        sources = replica.upkeep.state.dependents.sources
+        mine = sorted({source for name in meters for source in sources.get(name, ())})
+        teller.sums(replica, self._changed(replica).filter(pl.col("source").is_in(mine)), {})
+
+    def _changed(self, replica: Replica) -> pl.DataFrame:
+        return replica.log.changes(self.since).select(*FIGURE_KEY, "lost")

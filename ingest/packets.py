@@ -1,8 +1,8 @@
 """MQTT packets as bytes: where one ends, the messages of many at once, and the acknowledgements of many.
 
-Only ordinary messages are read here: PUBLISH of QoS 0 or 1 on a named topic that begins with no `$`. Whatever else comes, faulty
-packets too, is left to the library whose connection it is, which needs ten times as long for a message: several calls to receive
-it, and the objects that it makes of it.
+Only ordinary messages are read here: PUBLISH of QoS 0 or 1 on a named topic. Whatever else comes, faulty packets too, is left to
+the library whose connection it is, which needs ten times as long for a message: several calls to receive it, and the objects that
+it makes of it.
 """
 
 import struct
@@ -108,12 +108,12 @@ def _number(data: bytes | bytearray, at: int) -> tuple[int, int] | None:
 
 
 def _named(name: bytes, topics: dict[bytes, str]) -> str | None:
-    """A topic seen for the first time; nothing where it is empty (it would stand for an earlier one), reserved or faulty."""
+    """A topic seen for the first time; nothing where it is empty (it would stand for an earlier one) or faulty."""
     try:
         topic = name.decode()
     except UnicodeDecodeError:
         return None
-    if not topic or topic.startswith("$") or not _NO_NAME.isdisjoint(topic):
+    if not topic or not _NO_NAME.isdisjoint(topic):
         return None
     if len(topics) >= MOST_TOPICS:  # topics come from devices
         topics.clear()

@@ -50,16 +50,17 @@ class Gate(ReaderAdapter):
             if self.take:
                 found = self._buffer.messages(most, 1, self._stamps.now())
                 self._stamps.used(len(found.messages))
+                reserved = next((n for n, one in enumerate(found.messages) if one.topic.startswith("$")), None)
                 if found.messages:
-                    await self.take(found)
-                    continue
+                    await self.take(found._replace(messages=found.messages[:reserved]))
+                    if reserved is None:
+                        continue
+                    raise ConnectionResetError("a message on a topic that only brokers publish on")
             if self._buffer.need > LARGEST:
                 raise ConnectionResetError(f"a packet of {self._buffer.need} bytes is larger than {LARGEST}")
             if self._buffer.grant():
                 if self._buffer.first >> 4 == _PUBLISH and self._buffer.first & _QOS != _QOS_2:
-                    raise ConnectionResetError(
-                        "a message on a topic that publishers may not use, or before the client was let in"
-                    )
+                    raise ConnectionResetError("a message on a faulty topic, or of no QoS, or before the client was let in")
                 return
             came = await self._stream.read(_CHUNK)
             if not came:

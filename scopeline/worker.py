@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 MOST = 5_000
 """Messages in one transaction."""
 LINGER = 0.3
-"""Seconds to wait at most for a message's companions while they keep coming: one commit then serves them all. Never longer than
-one and a half times what the last commit took."""
+"""Seconds to wait at most for a message's companions: one commit then serves them all. Never longer than one and a half times
+what the last commit took, and not while none come for as long as that."""
 _PAUSES = (0.5, 1, 2, 5, 10)
 
 Answer = TypeVar("Answer")

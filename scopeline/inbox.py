@@ -101,7 +101,7 @@ class Inbox:
             if not self._queue:
                 return []
             self._peaks.append(self._peak)
-            self._peak = 0
+            self._peak = self._messages  # what is left then waits already
         came = begun = time.monotonic()
         seen, peak = len(self._queue), max(self._peaks)
         share = min(most, max(min(peak, ENOUGH), peak // 2))

@@ -81,6 +81,15 @@ def test_of_many_under_way_one_half_is_taken(monkeypatch: pytest.MonkeyPatch) ->
     assert len(inbox.take(100, 0, 1)) == 7
 
 
+def test_a_backlog_goes_in_batches_of_any_size_though_nothing_more_comes() -> None:
+    inbox = Inbox()
+    inbox.offer(*(delivery(number) for number in range(40)))
+    for number in range(40):
+        taken = inbox.take(1, 0, 1)
+        assert [one.received_us for one in taken] == [number]
+        inbox.release(taken)
+
+
 def test_more_than_enough_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scopeline.inbox.ENOUGH", 4)
     inbox = Inbox()

@@ -93,6 +93,12 @@ class NotingUpkeep(Upkeep):
         return super()._price(wanted, compare)
 
 
+def alike(messages: pl.DataFrame, most: int) -> Iterator[pl.DataFrame]:
+    """As few parts of at most so many rows as it takes, of like size: a small part costs much of what a large one does."""
+    parts = max(1, -(-messages.height // most))
+    return messages.iter_slices(max(1, -(-messages.height // parts)))
+
+
 def differs(store: Store, state: State, plant: Plant) -> bool:
     """Whether under another plant messages would say, or sources compute or be tagged, something else than what is stored."""
     was = state.configuration

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from scopeline.cluster.process import Process
 
 SESSION_S, HEARTBEAT_S, POLL_S = 30, 3, 600
-RECORDS = 50_000
-"""Of one poll, at most: a worker that is behind takes large batches, since much of a batch's cost is the same for any size."""
+FETCH_BYTES = 16 * 1024 * 1024
+"""Of a partition, at a time: who is behind takes large batches, since much of a batch's cost is the same for any size."""
+RECORDS = 1_000_000
+"""Of one poll, at most: more than a fetch holds, for what is left of one would be a small batch of its own."""
 GARBAGE = (100_000, 20, 10)
 """Thresholds of Python's search for cycles: where records come one by one (scopeline.cluster.reading), a batch of them is some
 hundred thousand objects, none of them garbage, and with the usual thresholds the search takes a fifth of a busy worker's time."""
@@ -38,7 +40,7 @@ def member(process: "Process") -> Iterator[tuple[Any, Any]]:
     gc.collect()
     gc.freeze()  # what start-up made stays
     gc.set_threshold(*GARBAGE)
-    common = consumer(process.kafka, process.plant_dir) | {"fetch_max_wait_ms": 100, "max_partition_fetch_bytes": 8 * 1024 * 1024}
+    common = consumer(process.kafka, process.plant_dir) | {"fetch_max_wait_ms": 100, "max_partition_fetch_bytes": FETCH_BYTES}
     data = KafkaConsumer(
         **common,
         group_id=process.names.group,

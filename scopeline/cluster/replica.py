@@ -20,7 +20,7 @@ from scopeline import pipeline
 from scopeline.cluster.carry import Carried
 from scopeline.cluster.changes import NotingLog
 from scopeline.cluster.complete import Older, Reach, Stopping
-from scopeline.cluster.keep import Broken, History, NotingUpkeep, OfSites, Sites, differs
+from scopeline.cluster.keep import Broken, History, NotingUpkeep, OfSites, Sites, alike, differs
 from scopeline.corrections import edited, feeds_read
 from scopeline.log import StateError, Store
 from scopeline.log.tables import METERS
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 AHEAD = timedelta(days=1)
 """How much earlier than its observed_at a message may have been received: more than any clock that `accept` lets through."""
-_MOST = 100_000
+_MOST = 250_000
 _PAUSES = (0.5, 1, 2, 5, 10)
 Answer = TypeVar("Answer")
 
@@ -105,7 +105,7 @@ class Replica:
                 self.log.set("done", {**done, name: count})
 
         left = messages[self.store_within.fact("done", {}).get(name, 0) :]  # a batch that was cut off is in the file up to there
-        for part in left.iter_slices(_MOST):
+        for part in alike(left, _MOST):
             self._add(part, advance)
             self._breathe()
         if left.is_empty():
@@ -185,7 +185,7 @@ class Replica:
             for messages in self._history(self.store.fact("first_offset", 0), since) if self._history else ():
                 new = messages.filter(fresh)
                 known, new = max(0, known - new.height), new[known:]
-                for part in new.iter_slices(_MOST):
+                for part in alike(new, _MOST):
                     self._add(part, also)
                     self._breathe()
             self._within(lambda: self._extended(at, since))

@@ -9,6 +9,7 @@ from scopeline import pipeline
 from scopeline.catalogue import catalogue
 from scopeline.cluster import carry, replica
 from scopeline.cluster.history import HistoryMissing
+from scopeline.cluster.keep import alike
 from scopeline.cluster.replica import AHEAD, Replica
 
 HOUR = timedelta(hours=1)
@@ -202,3 +203,12 @@ def test_nothing_is_noted_while_the_store_has_it(world, made):
     assert one.log.changes(6).is_empty()
     one.log.told(7)
     assert one.log.changes(0).is_empty() and one.log.touched(0).is_empty()
+
+
+def test_what_is_too_much_for_one_transaction_is_cut_into_like_parts(world):
+    messages = of(world, hourly(world, 21))
+    assert [part.height for part in alike(messages, 10)] == [7, 7, 7]
+    assert [part.height for part in alike(messages, 20)] == [11, 10]
+    assert [part.height for part in alike(messages, 21)] == [21]
+    assert not any(part.height for part in alike(messages[:0], 10))
+    assert pl.concat(alike(messages, 4)).equals(messages)

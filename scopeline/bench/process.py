@@ -15,7 +15,7 @@ from kafka import KafkaConsumer, TopicPartition
 from scopeline.bench.cluster_plant import Stand, load_packed, load_single, messages, stand
 from scopeline.bench.cluster_servers import Servers
 from scopeline.bench.measure import Failed, run
-from scopeline.cli import ONE_THREAD
+from scopeline.cli import RUN
 from scopeline.cluster.process import Process
 from scopeline.cluster.tell import Teller
 from scopeline.cluster.topics import topics
@@ -48,7 +48,7 @@ def measure(servers: Servers, count: int, meters: int, every_s: float, packed: b
 def drain(made: Stand, count: int, told: bool) -> Worked:
     """A worker in a process of its own over what waits in Kafka."""
     arguments = ["-m", "scopeline.bench.process", str(made.folder), str(count), *([] if told else ["untold"])]
-    cost, printed = run(arguments, ONE_THREAD)
+    cost, printed = run(arguments, RUN)
     cpu_s, wall_s, points = json.loads(printed.splitlines()[-1])
     return Worked(count, cpu_s, wall_s, cost.peak_mb, int(points))
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scopeline.cluster.process import Process
 
 SESSION_S, HEARTBEAT_S, POLL_S = 30, 3, 600
-FETCH_BYTES = 16 * 1024 * 1024
+FETCH_BYTES = 32 * 1024 * 1024
 """Of a partition, at a time: who is behind takes large batches, since much of a batch's cost is the same for any size."""
 RECORDS = 1_000_000
 """Of one poll, at most: more than a fetch holds, for what is left of one would be a small batch of its own."""

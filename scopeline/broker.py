@@ -65,7 +65,7 @@ class _Handler(BrokerProtocolHandler):
         session = self.session
         if session is None or topic is None or data is None or number is None:
             return
-        if not topic or topic.startswith("$") or "\0" in topic or publish_packet.qos != 2:
+        if not topic or topic.startswith("$") or "\0" in topic:
             await self.handle_disconnect(None)  # not allowed to publishers (MQTT 3.1.1, 4.7)
             return
         seen = session.attributes.setdefault(_SEEN, {})

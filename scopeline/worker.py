@@ -95,7 +95,7 @@ class Worker:
             self._do_jobs()
             stopping = self._stopping.is_set()
             behind = self.behind
-            batch = self.inbox.take(MOST, 0 if stopping else min(LINGER, 1.5 * took), 0 if stopping or behind else 1, took)
+            batch = self.inbox.take(MOST, 0 if stopping else min(LINGER, 1.5 * took), 0 if stopping or behind else 1, quiet=took)
             if batch:
                 begun = time.monotonic()
                 self._persist(batch)

@@ -17,9 +17,11 @@ from scopeline.log import Log
 from scopeline.log.duckdb import MEMORY_LIMIT
 from scopeline.log.tables import loaded, stored
 
-KEY: dict[str, Any] = {name: FIGURES[name] for name in FIGURE_KEY}
-CHANGES: dict[str, Any] = {"place": pl.Int64, **KEY, "lost": pl.Boolean}
-"""place: the offset that was to be read next when the figure changed; lost: it vanished, or a number of it did."""
+CHANGED: dict[str, Any] = {**{name: FIGURES[name] for name in FIGURE_KEY}, "lost": pl.Boolean}
+"""A figure that changed; lost: it vanished, or a number of it did."""
+
+CHANGES: dict[str, Any] = {"place": pl.Int64, **CHANGED}
+"""place: the offset that was to be read next when the figure changed."""
 
 TOUCHED: dict[str, Any] = {"source": pl.String, "start": TIME, "end": TIME}
 
@@ -97,11 +99,10 @@ class NotingLog(Log):
 
     # what the store must be told -----------------------------------------------------------------------------------------
     def changes(self, since: int) -> pl.DataFrame:
-        """Keys of figures that changed at or after a place, each once; lost if it ever lost a number."""
+        """CHANGED of figures that changed at or after a place, each once; lost if it ever lost a number."""
         columns = ", ".join(f'"{name}"' for name in FIGURE_KEY)
-        sql = f"SELECT max(place) AS place, {columns}, bool_or(lost) AS lost FROM changes WHERE place >= ? GROUP BY {columns}"
-        found = self.asked(sql, [since])
-        return loaded(found, CHANGES)
+        sql = f"SELECT {columns}, bool_or(lost) AS lost FROM changes WHERE place >= ? GROUP BY {columns}"
+        return loaded(self.asked(sql, [since]), CHANGED)
 
     def retagged(self, sources: list[str]) -> None:
         """All figures of these sources belong to other series from now on."""

@@ -16,10 +16,10 @@ from typing import Any
 import polars as pl
 
 from ingest.records import decode
-from schemas.frames import FIGURE_KEY, empty
+from schemas.frames import empty
 from scopeline import windows
 from scopeline.cluster.carry import Carrier, Sender, meter_of
-from scopeline.cluster.changes import CHANGES, TOUCHED
+from scopeline.cluster.changes import TOUCHED
 from scopeline.cluster.failpoint import failpoint
 from scopeline.cluster.horizon import horizon
 from scopeline.cluster.replica import BEGINNING, Replica
@@ -29,7 +29,6 @@ from scopeline.log.tables import loaded
 
 log = logging.getLogger(__name__)
 
-_TOLD = {name: CHANGES[name] for name in (*FIGURE_KEY, "lost")}
 _DAY = timedelta(days=1)
 _NEVER = 1 << 62
 
@@ -167,7 +166,7 @@ class Part:
         if not self.caught_up:
             return
         since = 0 if self._ahead else self.committed
-        changed = self.replica.log.changes(since).select(_TOLD.keys())
+        changed = self.replica.log.changes(since)
         clocks = self._clocks_now()
         passed = {site: now for site, now in clocks.items() if self._clocks.get(site) != now}
         failpoint("process:before_write")
@@ -264,8 +263,8 @@ class Part:
                 other = teller.compare(self.replica, sources, start, until)
                 other = windows.within(other, told, "interval_start", by="source")
                 if other.height:
-                    teller.figures(self.replica, other.select(_TOLD.keys()))
-                    teller.sums(self.replica, other.select(_TOLD.keys()), {})
+                    teller.figures(self.replica, other)
+                    teller.sums(self.replica, other, {})
                     found += other.height
                 start = until
         if found:

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from schemas.frames import FIGURE_KEY
 from scopeline.cluster.replica import Replica
 from scopeline.cluster.tell import Teller
 
@@ -50,4 +49,4 @@ class Summing:
         teller.sums(replica, self._changed(replica).filter(pl.col("source").is_in(mine)), {})
 
     def _changed(self, replica: Replica) -> pl.DataFrame:
-        return replica.log.changes(self.since).select(*FIGURE_KEY, "lost")
+        return replica.log.changes(self.since)

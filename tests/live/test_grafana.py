@@ -87,7 +87,7 @@ def filled(influxdb, tmp_path_factory) -> Filled:
     replica.apply(frame, {"raw": len(said)})
     teller = Teller(influx, influx.settings)
     clocks = {site: newest for site, newest in replica.store.clocks().iter_rows() if site in SITES}
-    changed = replica.log.changes(0).select(pl.exclude("place"))
+    changed = replica.log.changes(0)
     teller.figures(replica, changed)
     teller.sums(replica, changed, {site: (START, at) for site, at in clocks.items()})
     teller.readings(readings_since(replica, 0))

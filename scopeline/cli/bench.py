@@ -33,11 +33,11 @@ def _of_cluster(text: str, metavar: str, name: str, **how: Any) -> Any:
 def command(
     readings: Annotated[
         int | None,
-        typer.Option(min=1000, help="Readings of decode and compute; cluster: in micro-batches. Default: 1,000,000 and 500,000."),
+        typer.Option(min=1000, help="Readings of decode, compute; cluster: in micro-batches. Default: 1,000,000 and 2,000,000."),
     ] = None,
     messages: Annotated[
         int | None,
-        typer.Option(min=1000, help="MQTT messages; cluster: of ingest and one-message records. Default: 30,000 and 100,000."),
+        typer.Option(min=1000, help="MQTT messages; cluster: of ingest and one-message records. Default: 30,000 and 500,000."),
     ] = None,
     intervals: Annotated[int, typer.Option(min=1, help="Quarter hours of export, for each of 1,000 sources.")] = 192,
     part: Annotated[Part, typer.Option(help="What to measure; the last four are of the cluster profile.")] = "all",
@@ -88,7 +88,7 @@ def command(
             from scopeline.bench import cluster
 
             size = cluster.Sizes(
-                messages or 100_000, readings or 500_000, meters, every, lines, rate, seconds, peer_python, telegraf
+                messages or 500_000, readings or 2_000_000, meters, every, lines, rate, seconds, peer_python, telegraf
             )
             columns = cluster.COLUMNS
             with _servers(mqtt, kafka, influxdb, org, token_file, plant) as servers:

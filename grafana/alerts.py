@@ -24,6 +24,7 @@ from schemas.units import convert, unit
 
 LEAST_COVERAGE = 0.9
 LAG_LIMIT = timedelta(minutes=1)
+ARCHIVE_LIMIT = timedelta(hours=1)
 EVERY = timedelta(minutes=1)
 """How often Grafana evaluates a group: its default for rules that come over the API."""
 DAY = timedelta(days=1)
@@ -55,7 +56,7 @@ def alerts(facts: Facts) -> list[Alert]:
     found = [*_silent(facts), _coverage(facts), _lag(), *_budgets(facts), *(_own(rule) for rule in facts.rules)]
     for alert in found:
         influxql.checked(alert.query, facts.tags)
-    return [*found, *(_brokers() if facts.prometheus else ())]
+    return [*found, *((*_brokers(), _archive()) if facts.prometheus else ())]
 
 
 def _silent(facts: Facts) -> Iterator[Alert]:
@@ -199,6 +200,25 @@ def _brokers() -> Iterator[Alert]:
             lasting=timedelta(),
             asks="Prometheus",
         )
+
+
+def _archive() -> Alert:
+    """An archiver that ran today writes no more: it ended, or its group leaves it without a partition."""
+    wrote = "scopeline_archive_last_write_timestamp_seconds"
+    return Alert(
+        key="archive-stands-still",
+        group="Archive",
+        title="The archive stands still",
+        query=f"time() - max(max_over_time({wrote}[1d]))",
+        way="gt",
+        limits=(ARCHIVE_LIMIT.total_seconds(),),
+        severity="critical",
+        summary=f"Nothing was written for {duration(ARCHIVE_LIMIT)}. What Kafka deletes before it goes on will be in no archive.",
+        anchor="archive-stands-still",
+        span=timedelta(minutes=10),
+        lasting=timedelta(minutes=10),
+        asks="Prometheus",
+    )
 
 
 def uid(facts: Facts, alert: Alert) -> str:

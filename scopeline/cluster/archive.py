@@ -44,7 +44,7 @@ UNKEYED = "unkeyed"
 METRICS = {
     "scopeline_archive_messages_total": ("counter", "Messages written to the archive."),
     "scopeline_archive_files_total": ("counter", "Files written to the archive."),
-    "scopeline_archive_last_write_timestamp_seconds": ("gauge", "When the archiver last wrote what it had, Unix time."),
+    "scopeline_archive_last_write_timestamp_seconds": ("gauge", "When the archiver last wrote what its partitions had (Unix)."),
     "scopeline_archive_lag_records": ("gauge", "Records of a partition that are in Kafka and not in the archive yet."),
 }
 """Name -> type and help, as docs/metrics.md lists them."""
@@ -142,7 +142,9 @@ class Archiver:
                 self._held[place] = _Held(held.end)
                 self._commit(place, held.end)
                 failpoint("archive:after_commit")
-        self._bytes, self._since, self._wrote = 0, time.monotonic(), self._now().timestamp()
+        self._bytes, self._since = 0, time.monotonic()
+        if self._held:
+            self._wrote = self._now().timestamp()
 
     def merge(self) -> None:
         """The small files of days that are over become one by site, day and partition."""

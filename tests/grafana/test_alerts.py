@@ -11,7 +11,7 @@ from grafana.datasources import datasources, with_token
 from grafana.influxql import checked
 
 ANCHORS = {"silent-feed", "low-coverage", "lag", "budget", "rule"}
-OF_BROKERS = {"broker-drops-messages", "broker-was-restarted", "broker-forgot-the-session"}
+OF_METRICS = {"broker-drops-messages", "broker-was-restarted", "broker-forgot-the-session", "archive-stands-still"}
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -57,13 +57,13 @@ def test_rules_of_the_plant_are_in_the_base_unit_of_the_readings(facts):
     assert "\"meter\" = 'sheffield/main:power'" in hot.query and "above 1 MW" in hot.summary
 
 
-def test_what_brokers_lost_is_asked_of_prometheus_where_there_is_one(facts, small):
-    assert not OF_BROKERS & set(by_key(facts))
+def test_what_brokers_lost_and_the_archive_misses_is_asked_of_prometheus_where_there_is_one(facts, small):
+    assert not OF_METRICS & set(by_key(facts))
     there = small(grafana={"url": "http://grafana:3000", "prometheus": "http://prometheus:9090"})
     found = by_key(there)
-    assert set(found) >= OF_BROKERS
+    assert set(found) >= OF_METRICS
     known = set(re.findall(r"^\| `(\w+)` \|", (DOCS / "metrics.md").read_text(), re.M))
-    for key in OF_BROKERS:
+    for key in OF_METRICS:
         asked = set(re.findall(r"scopeline_\w+", found[key].query))
         assert asked and asked <= known, "no metric of ours"
         made = plain(rule(there, found[key]).build())
@@ -71,7 +71,7 @@ def test_what_brokers_lost_is_asked_of_prometheus_where_there_is_one(facts, smal
         assert made["data"][0]["model"]["expr"] == found[key].query and made["data"][0]["model"]["instant"]
         assert (made["noDataState"], made["data"][2]["model"]["conditions"][0]["evaluator"]) == (
             "OK",
-            {"params": [0.0], "type": "gt"},
+            {"params": [3600.0 if key == "archive-stands-still" else 0.0], "type": "gt"},
         )
     source = datasources(there)[-1]
     assert (source["uid"], source["type"], source["url"]) == ("scopeline-metrics", "prometheus", "http://prometheus:9090")
@@ -85,7 +85,7 @@ def test_what_to_do_is_described():
         for line in (DOCS / "operate.md").read_text().splitlines()
         if line.startswith("### ")
     }
-    assert {*ANCHORS, *OF_BROKERS} <= headings
+    assert {*ANCHORS, *OF_METRICS} <= headings
 
 
 def test_rules_are_what_grafana_takes(facts):

@@ -165,6 +165,19 @@ def test_several_archivers_share_the_partitions(log: Any, until: Any):
     assert unique.height == len(log.sent)
 
 
+def test_who_has_no_partition_does_not_say_that_it_wrote(log: Any):
+    log.some_days(1)
+    done = Archiver(log.kafka, log.archive, log.folder, now=lambda: DAY)
+    try:
+        wrote = "scopeline_archive_last_write_timestamp_seconds"
+        done.flush()
+        assert done.metrics[wrote] == [({}, 0.0)] and done.problems
+        done.once()
+        assert done.metrics[wrote] == [({}, DAY.timestamp())] and not done.problems
+    finally:
+        done.close()
+
+
 def test_the_service_stops_cleanly_and_tells_its_lag(log: Any, unique: str, until: Any):
     (log.folder / "plant.yaml").write_text(
         f"organisation: A\nsites: [{{site: duisburg, timezone: UTC}}]\n"

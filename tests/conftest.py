@@ -41,6 +41,13 @@ def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
         report.longrepr = f"{report.nodeid}: skipped with CI=true, where everything must run: {reason}"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Properties and audit go over the same lines thousands of times; to count these, which others reach, doubles their time."""
+    for item in items:
+        if item.path.parent.name in ("properties", "audit"):
+            item.add_marker(pytest.mark.no_cover)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield

@@ -23,6 +23,7 @@ from amqtt.mqtt.publish import PublishPacket
 from amqtt.mqtt.pubrel import PubrelPacket
 from amqtt.session import Session
 
+from ingest import topics
 from ingest.bridge import Received, Stamps
 from ingest.packets import PUBCOMP, PUBREC, Read, acknowledgements
 from scopeline.gate import Gate
@@ -65,7 +66,7 @@ class _Handler(BrokerProtocolHandler):
         session = self.session
         if session is None or topic is None or data is None or number is None:
             return
-        if not topic or topic.startswith("$") or "\0" in topic:
+        if topic.startswith("$") or topics.fault(topic):
             await self.handle_disconnect(None)  # not allowed to publishers (MQTT 3.1.1, 4.7)
             return
         seen = session.attributes.setdefault(_SEEN, {})

@@ -22,8 +22,7 @@ Take = Callable[[Read], Awaitable[None]]
 
 
 class Gate(ReaderAdapter):
-    """Reads while there is room; the client's TCP window does the rest. `heard`: when it was last read
-    from, monotonic seconds."""
+    """Reads while there is room; the client's TCP window does the rest. `heard`: when it was last read, monotonic seconds."""
 
     def __init__(self, stream: asyncio.StreamReader, stamps: Stamps, room: Callable[[], Awaitable[int]]) -> None:
         """room: waits until messages may come, and says how many at once."""

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Body, Depends, HTTPException, Path, Query, Reques
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 
+from ingest import topics
 from scopeline.api.reading import known_parameters, service
 from scopeline.api.stream import json_response
 from scopeline.query import QueryError, instant
@@ -36,7 +37,7 @@ async def _payload(request: Request) -> bytes:
 
 def _topic(topic: str) -> str:
     """A topic that MQTT allows to publish to."""
-    if not topic or "\0" in topic or any(sign in topic for sign in "+#") or topic.startswith("$") or len(topic.encode()) > 65_535:
+    if topic.startswith("$") or topics.fault(topic):
         raise QueryError(f"{topic[:80]!r} is no topic to publish to", "Use a topic without + and #, not starting with $.")
     return topic
 

@@ -39,14 +39,11 @@ class Summing:
         """Of what changed `since` (FIGURE_KEY, lost; None: as noted), up to these offsets and clocks. What a clock passes that
         was never told of begins a day ago."""
         passed = {site: (self.clocks.get(site, now - _DAY), now) for site, now in clocks.items() if self.clocks.get(site) != now}
-        teller.sums(replica, self._changed(replica) if changed is None else changed, passed)
+        teller.sums(replica, replica.log.changes(self.since) if changed is None else changed, passed)
         self.offsets, self.since, self.clocks, self._told = offsets, offsets[0], clocks, time.monotonic()
 
     def tell_of(self, teller: Teller, replica: Replica, meters: Iterable[str]) -> None:
         """Of what changed those that these meters can have changed, without waiting for the others."""
         sources = replica.upkeep.state.dependents.sources
         mine = sorted({source for name in meters for source in sources.get(name, ())})
-        teller.sums(replica, self._changed(replica).filter(pl.col("source").is_in(mine)), {})
-
-    def _changed(self, replica: Replica) -> pl.DataFrame:
-        return replica.log.changes(self.since)
+        teller.sums(replica, replica.log.changes(self.since).filter(pl.col("source").is_in(mine)), {})
